@@ -1,0 +1,105 @@
+//! Health endpoints and serving.
+//!
+//! | route | answers |
+//! |---|---|
+//! | `GET /livez` | 200 while the process runs; never depends on others |
+//! | `GET /readyz` | 200 when every check passes, else 503 with a problem document that names those that fail |
+//! | `GET /metrics` | the process's metrics in Prometheus' text format |
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::Readiness;
+
+/// Media type of problem documents (RFC 9457 §3).
+pub const PROBLEM: &str = "application/problem+json";
+
+/// An RFC 9457 problem document: a status, a title for people, and the details of this occurrence.
+pub fn problem(status: StatusCode, title: &str, detail: impl Into<String>) -> Response {
+    let body = serde_json::json!({
+        "type": "about:blank",
+        "title": title,
+        "status": status.as_u16(),
+        "detail": detail.into(),
+    });
+    (status, [(header::CONTENT_TYPE, PROBLEM)], body.to_string()).into_response()
+}
+
+/// The routes above.
+pub fn health_router(readiness: Readiness) -> Router {
+    Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route(
+            "/readyz",
+            get(async move || match readiness.get() {
+                Ok(()) => "ok\n".into_response(),
+                Err(failing) => {
+                    let detail: Vec<String> = failing
+                        .iter()
+                        .map(|(name, why)| format!("{name}: {why}"))
+                        .collect();
+                    problem(StatusCode::SERVICE_UNAVAILABLE, "not ready", detail.join("; "))
+                }
+            }),
+        )
+        .route("/metrics", get(async || metrics()))
+}
+
+fn metrics() -> Response {
+    let families = prometheus::default_registry().gather();
+    match prometheus::TextEncoder::new().encode_to_string(&families) {
+        Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "failed to encode metrics");
+            problem(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "metrics unavailable",
+                "see the log",
+            )
+        }
+    }
+}
+
+/// Listens on `address`.
+///
+/// # Errors
+/// When the address cannot be had, naming it.
+pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("failed to listen on {address}"))
+}
+
+/// The URL under which a listener is reached from this machine.
+///
+/// # Errors
+/// When the socket has no address any more.
+pub fn url_of(listener: &TcpListener) -> anyhow::Result<String> {
+    Ok(format!(
+        "http://{}",
+        listener
+            .local_addr()
+            .context("failed to read the listener's address")?
+    ))
+}
+
+/// Serves `router` until `shutdown`, then finishes the requests under way.
+///
+/// Every request learns its peer's address as `ConnectInfo<SocketAddr>`.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service)
+        .with_graceful_shutdown(shutdown.cancelled_owned())
+        .await
+        .context("failed to serve HTTP")
+}

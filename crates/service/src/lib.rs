@@ -1,0 +1,24 @@
+//! What every service's process is made of: options, telemetry, health endpoints, supervised tasks, ordered shutdown.
+//!
+//! ```text
+//!  main() ─ service::main ─► telemetry up ─► run(config, lifecycle) ─┬─ Tasks: one ends early ► all end, exit 1
+//!                                 ▲                                  ├─ Readiness ► /readyz
+//!            SIGINT, SIGTERM ─► shutdown token ─────────────────────►└─ drains, then telemetry is flushed
+//! ```
+//!
+//! This crate knows nothing of status, NATS or PostgreSQL; it must never depend on `domain`, `wire`, `bus` or `store`.
+
+pub mod http;
+mod lifecycle;
+pub mod options;
+mod process;
+mod readiness;
+mod tasks;
+mod telemetry;
+
+pub use lifecycle::Lifecycle;
+pub use options::duration;
+pub use process::{main, shutdown_on_signals};
+pub use readiness::Readiness;
+pub use tasks::Tasks;
+pub use telemetry::Telemetry;

@@ -1,0 +1,166 @@
+//! The AsyncAPI 3 document, built from the subjects, streams and schemas, so that it cannot say anything else.
+
+use serde_json::{Map, Value, json};
+
+use crate::schema::{self, Schema};
+use crate::streams::{self, StreamSpec};
+use crate::{headers, subjects};
+
+struct Channel {
+    key: &'static str,
+    address: &'static str,
+    stream: &'static StreamSpec,
+    schema: &'static str,
+    sender: &'static str,
+    description: &'static str,
+}
+
+const CHANNELS: [Channel; 6] = [
+    Channel {
+        key: "serverStatus",
+        address: subjects::SERVER_STATUS,
+        stream: &streams::MCP_STATUS,
+        schema: "server-status",
+        sender: "status-mapper",
+        description: "A server's status changed, or the server is gone. Subscribe to all accounts or to one; a \
+                      JetStream consumer that delivers the last per subject gets the present state of everything \
+                      first. Drop an event whose version is not newer than the one you have.",
+    },
+    Channel {
+        key: "toolboxStatus",
+        address: subjects::TOOLBOX_STATUS,
+        stream: &streams::MCP_STATUS,
+        schema: "toolbox-status",
+        sender: "status-mapper",
+        description: "A toolbox's agent answers, or no longer does.",
+    },
+    Channel {
+        key: "rawReport",
+        address: subjects::RAW,
+        stream: &streams::DTMA_RAW,
+        schema: "raw-report",
+        sender: "dtma-poller",
+        description: "One observation of one toolbox: the agent's words, not their meaning.",
+    },
+    Channel {
+        key: "pollSchedule",
+        address: subjects::SCHEDULES,
+        stream: &streams::POLLS,
+        schema: "poll-plan",
+        sender: "dtma-poller",
+        description: "The poll schedule of a toolbox (a NATS message schedule); publishing replaces it, purging ends it.",
+    },
+    Channel {
+        key: "pollDue",
+        address: subjects::DUE,
+        stream: &streams::POLLS,
+        schema: "poll-plan",
+        sender: "nats-server, or whoever wants a toolbox observed now",
+        description: "A poll is due. An empty body asks for a poll now.",
+    },
+    Channel {
+        key: "command",
+        address: subjects::COMMANDS,
+        stream: &streams::DTMA_COMMANDS,
+        schema: "command",
+        sender: "status-api",
+        description: "Something an agent is to do.",
+    },
+];
+
+/// The names of the wildcard tokens of a subject, in order.
+fn parameters(address: &str) -> &'static [(&'static str, &'static str)] {
+    match address {
+        subjects::SERVER_STATUS => &[
+            ("account", "whose server, a UUID"),
+            ("server", "which server, a UUID"),
+        ],
+        subjects::TOOLBOX_STATUS => &[
+            ("account", "whose toolbox, a UUID"),
+            ("toolbox", "which toolbox, a UUID"),
+        ],
+        _ => &[("toolbox", "which toolbox, a UUID")],
+    }
+}
+
+/// The document.
+pub fn document() -> Value {
+    let schemas = schema::all();
+    let mut channels = Map::new();
+    let mut operations = Map::new();
+    for channel in &CHANNELS {
+        channels.insert(channel.key.to_owned(), describe(channel));
+        operations.insert(
+            format!("receive{}{}", channel.key[..1].to_uppercase(), &channel.key[1..]),
+            json!({ "action": "receive", "channel": { "$ref": format!("#/channels/{}", channel.key) } }),
+        );
+    }
+    json!({
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "mcp-status-sync",
+            "version": "1.0.0",
+            "description": "Status of MCP servers over NATS JetStream. Bodies are JSON; metadata travels as CloudEvents 1.0 \
+                            headers (binary mode) with W3C trace context. Readers ignore fields that they do not know.",
+            "license": { "name": "Apache-2.0" },
+        },
+        "defaultContentType": headers::JSON,
+        "channels": channels,
+        "operations": operations,
+        "components": {
+            "messages": schemas.iter().map(|schema| (schema.name.to_owned(), message(schema))).collect::<Map<_, _>>(),
+            "messageTraits": { "cloudEvent": { "headers": header_schema() } },
+        },
+    })
+}
+
+fn describe(channel: &Channel) -> Value {
+    let names = parameters(channel.address);
+    let mut tokens = names.iter();
+    let address: Vec<String> = channel
+        .address
+        .split('.')
+        .map(|token| match token {
+            "*" => tokens
+                .next()
+                .map_or_else(|| token.to_owned(), |(name, _)| format!("{{{name}}}")),
+            token => token.to_owned(),
+        })
+        .collect();
+    json!({
+        "address": address.join("."),
+        "description": channel.description,
+        "parameters": names.iter()
+            .map(|(name, text)| ((*name).to_owned(), json!({ "description": text }))).collect::<Map<_, _>>(),
+        "messages": { channel.schema: { "$ref": format!("#/components/messages/{}", channel.schema) } },
+        "x-stream": channel.stream.name,
+        "x-sender": channel.sender,
+    })
+}
+
+fn message(schema: &Schema) -> Value {
+    json!({
+        "name": schema.type_name,
+        "contentType": headers::JSON,
+        "traits": [{ "$ref": "#/components/messageTraits/cloudEvent" }],
+        "payload": {
+            "schemaFormat": "application/schema+json;version=draft-2020-12",
+            "schema": { "$ref": format!("./schemas/v1/{}.json", schema.name) },
+        },
+    })
+}
+
+fn header_schema() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            headers::CE_SPECVERSION: { "const": headers::SPEC_VERSION },
+            headers::CE_ID: { "type": "string", "description": "Unique per message; equal to Nats-Msg-Id." },
+            headers::CE_SOURCE: { "type": "string", "description": "The service that published it." },
+            headers::CE_TYPE: { "type": "string", "description": "The message's name above." },
+            headers::CE_TIME: { "type": "string", "format": "date-time" },
+            headers::CONTENT_TYPE: { "const": headers::JSON },
+            "traceparent": { "type": "string", "description": "W3C trace context, where the change is traced." },
+        },
+    })
+}

@@ -1,0 +1,31 @@
+//! What travels: versioned messages, subjects and stream definitions.
+//!
+//! ```text
+//!  agent JSON ─(dtma-poller)─► RawReport ──► domain::Report      StatusEvent ◄── domain::Change
+//!                              PollPlan  ◄─► domain::PollPlan    ToolboxEvent ◄─┘
+//! ```
+//!
+//! Wire types are not domain types: they are frozen per version (`proto/golden/v1`), the domain is free to change,
+//! and the conversion between them is where bad input is refused. A reader ignores fields that it does not know, so
+//! that a version may gain optional fields; anything else is a new version under a new subject.
+//!
+//! This crate must never do I/O, and no other crate may hold a subject, stream, bucket or header literal.
+
+pub mod asyncapi;
+pub mod headers;
+mod message;
+mod plan;
+mod raw;
+mod registry;
+pub mod schema;
+mod status;
+pub mod streams;
+pub mod subjects;
+
+pub use message::{Message, Refused};
+pub use plan::PollPlan;
+pub use raw::{
+    Command, CommandAction, RawContainer, RawCoverage, RawOutcome, RawReason, RawReport, RawSource,
+};
+pub use registry::{InstanceEntry, ToolboxEntry};
+pub use status::{LastError, Previous, ServerStatus, StatusEvent, Tombstone, ToolboxEvent};

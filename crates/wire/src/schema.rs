@@ -1,0 +1,51 @@
+//! The JSON Schemas of all messages, generated from the types.
+
+use schemars::generate::SchemaSettings;
+use serde_json::Value;
+
+use crate::{Command, Message, PollPlan, RawReport, StatusEvent, ToolboxEntry, ToolboxEvent};
+
+/// A message's schema (JSON Schema 2020-12) and the name of its file in `proto/schemas/v1`.
+pub struct Schema {
+    /// File name without `.json`.
+    pub name: &'static str,
+    /// The CloudEvents type.
+    pub type_name: &'static str,
+    /// The schema.
+    pub body: Value,
+}
+
+/// The schemas of all messages of version 1.
+pub fn all() -> Vec<Schema> {
+    vec![
+        schema::<RawReport>("raw-report"),
+        schema::<Command>("command"),
+        schema::<PollPlan>("poll-plan"),
+        schema::<StatusEvent>("server-status"),
+        schema::<ToolboxEvent>("toolbox-status"),
+        schema::<ToolboxEntry>("toolbox-entry"),
+    ]
+}
+
+fn schema<M: Message>(name: &'static str) -> Schema {
+    let body = SchemaSettings::draft2020_12()
+        .into_generator()
+        .into_root_schema_for::<M>()
+        .to_value();
+    Schema {
+        name,
+        type_name: M::TYPE,
+        body,
+    }
+}
+
+/// Every generated file of `proto/`: path below it and text.
+pub fn files() -> Vec<(String, String)> {
+    let pretty = |value: &Value| format!("{value:#}\n");
+    let mut files: Vec<_> = all()
+        .iter()
+        .map(|schema| (format!("schemas/v1/{}.json", schema.name), pretty(&schema.body)))
+        .collect();
+    files.push(("asyncapi.json".to_owned(), pretty(&crate::asyncapi::document())));
+    files
+}

@@ -1,0 +1,167 @@
+//! Stream, consumer and bucket definitions. `bus` creates them where they are missing and verifies them where they
+//! are not; a difference stops the start.
+
+use std::time::Duration;
+
+use crate::subjects;
+
+/// The oldest server that understands all that is asked of it: repeating message schedules came with 2.14.
+pub const MIN_SERVER: (u64, u64, u64) = (2, 14, 0);
+
+/// What is asked of a stream. What is not listed is the server's default for a file-backed stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamSpec {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is for, kept in the stream's description.
+    pub description: &'static str,
+    /// What it takes.
+    pub subjects: &'static [&'static str],
+    /// Messages kept per subject, oldest dropped; `None`: no limit.
+    pub max_per_subject: Option<u16>,
+    /// How long a message is kept; `None`: for ever.
+    pub max_age: Option<Duration>,
+    /// Bytes kept, oldest dropped; `None`: no limit. Bounded by the number of subjects where that is `None`.
+    pub max_bytes: Option<u64>,
+    /// A message leaves when it is acknowledged.
+    pub work_queue: bool,
+    /// Messages may carry a time to live.
+    pub message_ttl: bool,
+    /// Messages may be schedules.
+    pub schedules: bool,
+    /// A message may replace all earlier ones of its subject.
+    pub rollup: bool,
+    /// How long a message id is remembered.
+    pub duplicate_window: Duration,
+}
+
+/// JetStream's own default, and enough for a publisher's retries.
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+
+/// The poll timetable and what is due.
+pub const POLLS: StreamSpec = StreamSpec {
+    name: "POLLS",
+    description: "Poll schedules and due polls, one of each per toolbox",
+    subjects: &[subjects::SCHEDULES, subjects::DUE],
+    max_per_subject: Some(1),
+    max_age: None,
+    max_bytes: None,
+    work_queue: false,
+    message_ttl: false,
+    schedules: true,
+    rollup: true,
+    duplicate_window: DUPLICATE_WINDOW,
+};
+
+/// Reports as observed.
+pub const DTMA_RAW: StreamSpec = StreamSpec {
+    name: "DTMA_RAW",
+    description: "Raw reports: one message is one observation of one toolbox",
+    subjects: &[subjects::RAW],
+    max_per_subject: None,
+    max_age: Some(Duration::from_secs(24 * 3600)),
+    // A day of 10,000 toolboxes at 30 s and 300 B a report is 8 GB; what is older is observed again anyway.
+    max_bytes: Some(1 << 30),
+    work_queue: false,
+    message_ttl: false,
+    schedules: false,
+    rollup: false,
+    duplicate_window: DUPLICATE_WINDOW,
+};
+
+/// Commands for agents.
+pub const DTMA_COMMANDS: StreamSpec = StreamSpec {
+    name: "DTMA_COMMANDS",
+    description: "Commands for agents, each taken once",
+    subjects: &[subjects::COMMANDS],
+    max_per_subject: None,
+    max_age: Some(Duration::from_secs(24 * 3600)),
+    max_bytes: Some(256 << 20),
+    work_queue: true,
+    message_ttl: false,
+    schedules: false,
+    rollup: false,
+    duplicate_window: DUPLICATE_WINDOW,
+};
+
+/// The change events that others subscribe to; the last per subject is the snapshot.
+pub const MCP_STATUS: StreamSpec = StreamSpec {
+    name: "MCP_STATUS",
+    description: "Status changes of servers and toolboxes; the last per subject is the present state",
+    subjects: &[subjects::SERVER_STATUS, subjects::TOOLBOX_STATUS],
+    // Enough to see what led here without asking the history; the newest alone is what matters.
+    max_per_subject: Some(5),
+    max_age: None,
+    max_bytes: None,
+    work_queue: false,
+    message_ttl: true,
+    schedules: false,
+    rollup: true,
+    // A publisher that was stopped between commit and publish repeats what it left over, under the same ids.
+    duplicate_window: Duration::from_secs(600),
+};
+
+/// What could not be used.
+pub const DTMA_DLQ: StreamSpec = StreamSpec {
+    name: "DTMA_DLQ",
+    description: "Messages that could not be decoded or kept failing, whole, with the reason",
+    subjects: &[subjects::DEAD_LETTERS],
+    max_per_subject: None,
+    max_age: Some(Duration::from_secs(7 * 24 * 3600)),
+    max_bytes: Some(256 << 20),
+    work_queue: false,
+    message_ttl: false,
+    schedules: false,
+    rollup: false,
+    duplicate_window: DUPLICATE_WINDOW,
+};
+
+/// All streams.
+pub const ALL: [&StreamSpec; 5] = [&POLLS, &DTMA_RAW, &DTMA_COMMANDS, &MCP_STATUS, &DTMA_DLQ];
+
+/// How long a tombstone stays before the subject is gone: longer than any subscriber that resumes may be away.
+pub const TOMBSTONE_TTL: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// What is asked of a durable pull consumer that all replicas of a service share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerSpec {
+    /// Its durable name.
+    pub name: &'static str,
+    /// Of which stream.
+    pub stream: &'static StreamSpec,
+    /// What it takes of the stream.
+    pub filter: &'static str,
+    /// How long a replica may take before the message goes to another.
+    pub ack_wait: Duration,
+    /// Deliveries before the message becomes a dead letter.
+    pub max_deliver: u16,
+    /// Messages under way to all replicas together.
+    pub max_ack_pending: u32,
+}
+
+/// Due polls, shared by all pollers.
+pub const POLLER: ConsumerSpec = ConsumerSpec {
+    name: "dtma-poller",
+    stream: &POLLS,
+    filter: subjects::DUE,
+    // Longer than the poll's own time-out with its fallback and the publishing after it.
+    ack_wait: Duration::from_secs(30),
+    max_deliver: 10,
+    max_ack_pending: 10_000,
+};
+
+/// Raw reports, shared by all mappers.
+pub const MAPPER: ConsumerSpec = ConsumerSpec {
+    name: "status-mapper",
+    stream: &DTMA_RAW,
+    filter: subjects::RAW,
+    // A batch takes milliseconds; half a minute is a database that does not answer.
+    ack_wait: Duration::from_secs(30),
+    max_deliver: 20,
+    max_ack_pending: 10_000,
+};
+
+/// The bucket that mirrors the registry for pollers: one key a toolbox, its id.
+pub const TOOLBOXES: &str = "toolboxes";
+/// Only the newest entry counts.
+pub const TOOLBOXES_HISTORY: u8 = 1;

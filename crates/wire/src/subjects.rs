@@ -1,0 +1,108 @@
+//! Every subject, in one place.
+//!
+//! ```text
+//!  poll.schedule.{toolbox}                   message schedule of a toolbox        stream POLLS
+//!  poll.due.{toolbox}                        a poll is due now                    stream POLLS
+//!  dtma.raw.v1.{toolbox}                     one report of one toolbox            stream DTMA_RAW
+//!  dtma.command.v1.{toolbox}                 a command for one of its servers     stream DTMA_COMMANDS
+//!  mcp.status.v1.{account}.{server}          a server's status changed            stream MCP_STATUS
+//!  toolbox.status.v1.{account}.{toolbox}     a toolbox's status changed           stream MCP_STATUS
+//!  dtma.dlq.{stream}                         a message that could not be used     stream DTMA_DLQ
+//! ```
+//!
+//! The account is a token of its own, so that NATS permissions can fence tenants: `mcp.status.v1.{account}.>`.
+
+use domain::{AccountId, ServerId, ToolboxId};
+
+/// All poll schedules.
+pub const SCHEDULES: &str = "poll.schedule.*";
+/// All due polls.
+pub const DUE: &str = "poll.due.*";
+/// All raw reports.
+pub const RAW: &str = "dtma.raw.v1.*";
+/// All commands.
+pub const COMMANDS: &str = "dtma.command.v1.*";
+/// All server statuses of all accounts.
+pub const SERVER_STATUS: &str = "mcp.status.v1.*.*";
+/// All toolbox statuses of all accounts.
+pub const TOOLBOX_STATUS: &str = "toolbox.status.v1.*.*";
+/// All dead letters.
+pub const DEAD_LETTERS: &str = "dtma.dlq.>";
+
+/// Where the schedule of a toolbox is kept: publishing replaces it, purging ends it.
+pub fn schedule(toolbox: ToolboxId) -> String {
+    format!("poll.schedule.{toolbox}")
+}
+
+/// Where a toolbox's schedule fires, and where a forced refresh is asked for.
+pub fn due(toolbox: ToolboxId) -> String {
+    format!("poll.due.{toolbox}")
+}
+
+/// Where a toolbox's reports go.
+pub fn raw(toolbox: ToolboxId) -> String {
+    format!("dtma.raw.v1.{toolbox}")
+}
+
+/// Where commands for a toolbox's servers go.
+pub fn command(toolbox: ToolboxId) -> String {
+    format!("dtma.command.v1.{toolbox}")
+}
+
+/// Where a server's status changes go.
+pub fn server_status(account: AccountId, server: ServerId) -> String {
+    format!("mcp.status.v1.{account}.{server}")
+}
+
+/// Server statuses of one account.
+pub fn server_statuses_of(account: AccountId) -> String {
+    format!("mcp.status.v1.{account}.*")
+}
+
+/// Where a toolbox's status changes go.
+pub fn toolbox_status(account: AccountId, toolbox: ToolboxId) -> String {
+    format!("toolbox.status.v1.{account}.{toolbox}")
+}
+
+/// Where messages of `stream` end that could not be used.
+pub fn dead_letter(stream: &str) -> String {
+    format!("dtma.dlq.{stream}")
+}
+
+/// The toolbox a `poll.*`, `dtma.raw`, `dtma.command` or `toolbox.status` subject speaks of: its last token.
+pub fn toolbox_of(subject: &str) -> Option<ToolboxId> {
+    subject.rsplit('.').next()?.parse().ok()
+}
+
+/// The account and server of an `mcp.status` subject.
+pub fn server_of(subject: &str) -> Option<(AccountId, ServerId)> {
+    let (account, server) = subject.strip_prefix("mcp.status.v1.")?.split_once('.')?;
+    Some((account.parse().ok()?, server.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subjects_and_their_readers_agree() {
+        let toolbox = ToolboxId(uuid::Uuid::from_u128(7));
+        let account = AccountId(uuid::Uuid::from_u128(8));
+        let server = ServerId(uuid::Uuid::from_u128(9));
+        for subject in [
+            schedule(toolbox),
+            due(toolbox),
+            raw(toolbox),
+            command(toolbox),
+            toolbox_status(account, toolbox),
+        ] {
+            assert_eq!(toolbox_of(&subject), Some(toolbox), "{subject}");
+        }
+        assert_eq!(
+            server_of(&server_status(account, server)),
+            Some((account, server))
+        );
+        assert_eq!(server_of(&toolbox_status(account, toolbox)), None);
+        assert_eq!(toolbox_of("poll.due.nonsense"), None);
+    }
+}
