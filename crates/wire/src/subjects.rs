@@ -59,6 +59,11 @@ pub fn server_statuses_of(account: AccountId) -> String {
     format!("mcp.status.v1.{account}.*")
 }
 
+/// Toolbox statuses of one account.
+pub fn toolbox_statuses_of(account: AccountId) -> String {
+    format!("toolbox.status.v1.{account}.*")
+}
+
 /// Where a toolbox's status changes go.
 pub fn toolbox_status(account: AccountId, toolbox: ToolboxId) -> String {
     format!("toolbox.status.v1.{account}.{toolbox}")
