@@ -53,8 +53,7 @@ pub fn health_router(readiness: Readiness) -> Router {
 }
 
 fn metrics() -> Response {
-    let families = prometheus::default_registry().gather();
-    match prometheus::TextEncoder::new().encode_to_string(&families) {
+    match metrics_text() {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => {
             tracing::error!(%error, "failed to encode metrics");
@@ -65,6 +64,14 @@ fn metrics() -> Response {
             )
         }
     }
+}
+
+/// All metrics of the process, as `GET /metrics` gives them.
+///
+/// # Errors
+/// When an instrument cannot be encoded.
+pub fn metrics_text() -> prometheus::Result<String> {
+    prometheus::TextEncoder::new().encode_to_string(&prometheus::default_registry().gather())
 }
 
 /// Listens on `address`.

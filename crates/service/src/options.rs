@@ -59,7 +59,7 @@ pub struct HttpOptions {
 #[command(next_help_heading = "Telemetry")]
 pub struct TelemetryOptions {
     /// What to log: a level, or directives such as `info,bus=debug`
-    #[arg(long, env = "LOG", default_value = "info")]
+    #[arg(long, env = "LOG", default_value = "info,sqlx=warn")]
     pub log: String,
     /// How to log
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Pretty)]

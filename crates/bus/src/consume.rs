@@ -1,0 +1,111 @@
+//! Consuming one by one.
+
+use std::future::Future;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use opentelemetry::trace::TraceContextExt;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+use wire::streams::ConsumerSpec;
+
+use crate::policy::Policy;
+use crate::source::{Event, Origin, Source};
+use crate::{Bus, BusError, Delivery, Verdict};
+
+/// Takes messages of a shared durable consumer, each through `handler`, at most `concurrency` at once (at least 1).
+///
+/// Creates the consumer where it is missing and verifies it otherwise; survives every loss of connection, consumer
+/// and stream. Ends when `shutdown` is cancelled: asks for no more, puts back what was not begun with, finishes what
+/// is under way. All handlers run in the caller's task; a panic in one is the caller's panic.
+///
+/// # Errors
+/// Only what no waiting heals: [`BusError::Differs`] for the consumer or its stream, [`BusError::Closed`], or a
+/// request that the server will never grant. What is under way is finished first.
+pub async fn consume<F, Fut>(
+    bus: &Bus,
+    spec: &'static ConsumerSpec,
+    concurrency: usize,
+    shutdown: CancellationToken,
+    handler: F,
+) -> Result<(), BusError>
+where
+    F: Fn(Delivery) -> Fut,
+    Fut: Future<Output = Verdict>,
+{
+    let policy = Policy::new(bus, spec);
+    let concurrency = concurrency.max(1);
+    let mut source = Source::new(bus, Origin::Shared(spec), concurrency);
+    let mut under_way = FuturesUnordered::new();
+    let outcome = loop {
+        let free = concurrency - under_way.len();
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => break Ok(()),
+            Some(()) = under_way.next() => {}
+            event = source.next(free), if free > 0 => match event {
+                Ok(Event::Message(delivery)) => under_way.push(attend(&policy, delivery, &handler, spec)),
+                Ok(Event::Attached { .. } | Event::Idle) => {}
+                Err(error) => break Err(error),
+            },
+        }
+    };
+    // Both at once: what was on its way goes back while the rest is finished.
+    let release = async {
+        for delivery in source.close().await {
+            policy.release(&delivery).await;
+        }
+    };
+    futures_util::future::join(release, async { while under_way.next().await.is_some() {} }).await;
+    bus.flush().await;
+    outcome
+}
+
+/// One message from delivery to acknowledgement.
+async fn attend<F, Fut>(policy: &Policy, delivery: Delivery, handler: &F, spec: &'static ConsumerSpec)
+where
+    F: Fn(Delivery) -> Fut,
+    Fut: Future<Output = Verdict>,
+{
+    let verdict = match policy.foregone(&delivery) {
+        Some(verdict) => verdict,
+        None => {
+            let span = span_of(spec, std::slice::from_ref(&delivery));
+            let handling = async { handler(delivery.clone()).await }.instrument(span);
+            tokio::select! {
+                biased;
+                verdict = handling => verdict,
+                never = policy.keep(&delivery) => match never {},
+            }
+        }
+    };
+    policy.settle(&delivery, verdict).await;
+}
+
+/// The span of a handler's work: the child of one message's trace, linked to those of many.
+pub(crate) fn span_of(spec: &ConsumerSpec, deliveries: &[Delivery]) -> Span {
+    let span = tracing::info_span!(
+        parent: None,
+        "consume",
+        otel.name = format!("process {}", spec.stream.name),
+        otel.kind = "consumer",
+        messaging.system = "nats",
+        messaging.operation.name = "process",
+        messaging.destination.name = spec.stream.name,
+        messaging.consumer.group.name = spec.name,
+        messaging.batch.message_count = deliveries.len(),
+    );
+    if let [delivery] = deliveries {
+        let context = delivery.trace_context();
+        if context.span().span_context().is_valid() {
+            // Fails only where nothing traces.
+            let _ = span.set_parent(context);
+        }
+    } else {
+        for delivery in deliveries {
+            span.add_link(delivery.trace_context().span().span_context().clone());
+        }
+    }
+    span
+}

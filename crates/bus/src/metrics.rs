@@ -1,0 +1,99 @@
+//! What is counted. Labels come from the code's own names, never from a message: their number is bounded.
+
+use opentelemetry::metrics::Counter;
+use opentelemetry::{KeyValue, global};
+use wire::streams;
+
+/// The counters of one [`crate::Bus`].
+pub(crate) struct Metrics {
+    consumed: Counter<u64>,
+    published: Counter<u64>,
+    dead_letters: Counter<u64>,
+    undecodable: Counter<u64>,
+    reconnects: Counter<u64>,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let meter = global::meter("bus");
+        let counter = |name, text| meter.u64_counter(name).with_description(text).build();
+        Self {
+            consumed: counter("bus.consumed", "Messages whose handler came to a verdict"),
+            published: counter("bus.published", "Messages published, by what the server said"),
+            dead_letters: counter(
+                "bus.dead_letters",
+                "Messages given up on and kept with the reason",
+            ),
+            undecodable: counter(
+                "bus.undecodable",
+                "Bucket entries skipped because they cannot be read",
+            ),
+            reconnects: counter("bus.reconnects", "Connections to NATS made again after a loss"),
+        }
+    }
+
+    pub(crate) fn consumed(&self, stream: &'static str, verdict: &'static str) {
+        self.consumed.add(
+            1,
+            &[KeyValue::new("stream", stream), KeyValue::new("verdict", verdict)],
+        );
+    }
+
+    pub(crate) fn published(&self, subject: &str, outcome: &'static str) {
+        self.published.add(
+            1,
+            &[
+                KeyValue::new("stream", stream_of(subject)),
+                KeyValue::new("outcome", outcome),
+            ],
+        );
+    }
+
+    pub(crate) fn dead_letter(&self, stream: &'static str) {
+        self.dead_letters.add(1, &[KeyValue::new("stream", stream)]);
+    }
+
+    pub(crate) fn undecodable(&self, bucket: &'static str) {
+        self.undecodable.add(1, &[KeyValue::new("stream", bucket)]);
+    }
+
+    pub(crate) fn reconnected(&self) {
+        self.reconnects.add(1, &[]);
+    }
+}
+
+/// The stream that takes a subject; what no stream takes is the bucket's.
+fn stream_of(subject: &str) -> &'static str {
+    let takes = |pattern: &str| {
+        let mut tokens = subject.split('.');
+        for expected in pattern.split('.') {
+            match (expected, tokens.next()) {
+                (">", Some(_)) => return true,
+                ("*", Some(_)) => {}
+                (expected, Some(token)) if expected == token => {}
+                _ => return false,
+            }
+        }
+        tokens.next().is_none()
+    };
+    let stream = streams::ALL
+        .into_iter()
+        .find(|stream| stream.subjects.iter().any(|pattern| takes(pattern)));
+    stream.map_or(streams::TOOLBOXES, |stream| stream.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_subject_is_counted_under_its_stream() {
+        assert_eq!(stream_of("poll.due.x"), "POLLS");
+        assert_eq!(stream_of("dtma.raw.v1.x"), "DTMA_RAW");
+        assert_eq!(stream_of("mcp.status.v1.a.b"), "MCP_STATUS");
+        assert_eq!(stream_of("dtma.dlq.DTMA_RAW"), "DTMA_DLQ");
+        assert_eq!(stream_of("dtma.dlq"), streams::TOOLBOXES);
+        assert_eq!(stream_of("poll.due.x.y"), streams::TOOLBOXES);
+        assert_eq!(stream_of("$KV.toolboxes.x"), streams::TOOLBOXES);
+    }
+}

@@ -1,0 +1,22 @@
+//! The bus against a real nats-server. Every test has a server of its own, in a folder that goes with it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking, in its helpers as well"
+)]
+
+mod batches;
+mod connect;
+mod consume;
+mod dead_letters;
+mod follow;
+mod ground;
+mod healing;
+mod hostile;
+mod observe;
+mod publish;
+mod schedules;
+mod streams;
+mod toolboxes;
+mod tracing_context;
