@@ -1,0 +1,147 @@
+//! What a report means for the next look: the statuses of the instances that somebody watches.
+
+use std::collections::HashMap;
+
+use domain::{DtmaStatus, InstanceName, ServerId, dtma_status};
+use wire::{RawContainer, RawOutcome};
+
+use crate::registry::Instance;
+
+/// The statuses of the watched instances, as far as they set the cadence.
+///
+/// An item is an instance's by id where it has one, else by the first name that is any instance's, and the first
+/// item counts: as [`domain::fold`] reads it. An instance that no item speaks of is gone when it was ever seen;
+/// one that never was is being installed and looked for as often as one that runs. An agent that is alive and could
+/// not speak of containers is looked at as one with an error.
+pub(crate) fn watched_statuses(outcome: &RawOutcome, instances: &[Instance]) -> Vec<DtmaStatus> {
+    let RawOutcome::Containers { containers, .. } = outcome else {
+        return vec![DtmaStatus::Error];
+    };
+    let spoken_of = statuses(containers, instances);
+    let watched = instances.iter().filter(|instance| instance.monitored);
+    watched
+        .map(|instance| match spoken_of.get(&instance.id) {
+            Some(status) => *status,
+            None if instance.seen => DtmaStatus::Exited,
+            None => DtmaStatus::Running,
+        })
+        .collect()
+}
+
+fn statuses(containers: &[RawContainer], instances: &[Instance]) -> HashMap<ServerId, DtmaStatus> {
+    let by_name: HashMap<&InstanceName, ServerId> = instances
+        .iter()
+        .filter_map(|instance| Some((instance.name.as_ref()?, instance.id)))
+        .collect();
+    let mut statuses = HashMap::new();
+    for container in containers {
+        let id = match container.server_id {
+            Some(id) => Some(ServerId(id)),
+            None => container
+                .names
+                .iter()
+                .filter_map(|name| InstanceName::new(name))
+                .find_map(|name| by_name.get(&name).copied()),
+        };
+        if let Some(id) = id {
+            statuses
+                .entry(id)
+                .or_insert_with(|| dtma_status(&container.word).0);
+        }
+    }
+    statuses
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+    use wire::RawCoverage;
+
+    use super::*;
+
+    fn instance(id: u128, name: &str, seen: bool) -> Instance {
+        Instance {
+            id: ServerId(Uuid::from_u128(id)),
+            name: InstanceName::new(name),
+            monitored: true,
+            seen,
+        }
+    }
+
+    fn item(id: Option<u128>, names: &[&str], word: &str) -> RawContainer {
+        RawContainer {
+            server_id: id.map(Uuid::from_u128),
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            word: word.to_owned(),
+            ..RawContainer::default()
+        }
+    }
+
+    fn statuses_of(containers: Vec<RawContainer>, instances: &[Instance]) -> Vec<DtmaStatus> {
+        watched_statuses(
+            &RawOutcome::Containers {
+                coverage: RawCoverage::Whole,
+                containers,
+            },
+            instances,
+        )
+    }
+
+    #[test]
+    fn items_find_their_instances() {
+        use DtmaStatus::{Error, Exited, Running, Starting};
+        let one = [instance(1, "mcp-a", true)];
+        let table: [(Vec<RawContainer>, DtmaStatus); 9] = [
+            (vec![item(Some(1), &[], "running")], Running),
+            (vec![item(None, &["/mcp-a"], "created")], Starting),
+            (vec![item(None, &["other", "mcp-a"], "dead")], Error),
+            (
+                vec![item(None, &["mcp-a"], "dead"), item(None, &["mcp-a"], "running")],
+                Error,
+            ),
+            // With an id the names do not count.
+            (vec![item(Some(7), &["mcp-a"], "running")], Exited),
+            (
+                vec![
+                    item(Some(7), &["mcp-a"], "dead"),
+                    item(None, &["mcp-a"], "running"),
+                ],
+                Running,
+            ),
+            (vec![item(None, &["mcp-b", "\u{0}"], "running")], Exited),
+            (vec![item(None, &[], "running")], Exited),
+            (vec![], Exited),
+        ];
+        for (containers, expected) in table {
+            assert_eq!(
+                statuses_of(containers.clone(), &one),
+                [expected],
+                "{containers:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn one_that_was_never_seen_is_looked_for_and_one_that_nobody_watches_is_not() {
+        assert_eq!(
+            statuses_of(vec![], &[instance(1, "mcp-a", false)]),
+            [DtmaStatus::Running]
+        );
+        let unwatched = Instance {
+            monitored: false,
+            ..instance(1, "mcp-a", true)
+        };
+        assert_eq!(
+            statuses_of(vec![item(Some(1), &[], "starting")], &[unwatched]),
+            []
+        );
+    }
+
+    #[test]
+    fn an_agent_without_docker_is_looked_at_as_an_error() {
+        assert_eq!(
+            watched_statuses(&RawOutcome::Alive { problem: None }, &[]),
+            [DtmaStatus::Error]
+        );
+    }
+}
