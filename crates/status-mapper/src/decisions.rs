@@ -1,0 +1,203 @@
+//! Decisions of the domain, made ready to be executed in one transaction.
+
+use std::collections::HashMap;
+
+use anyhow::Context as _;
+use domain::{Cause, Change, Fold, Server, Toolbox};
+use jiff::Timestamp;
+use serde::Serialize;
+use store::batch::Writes;
+use store::{ChangeRow, Envelope};
+use uuid::Uuid;
+use wire::{StatusEvent, ToolboxEvent, subjects};
+
+use crate::clock;
+
+/// What was decided of some toolboxes and servers, all of them locked.
+#[derive(Debug, Default)]
+pub(crate) struct Decisions {
+    writes: Writes,
+    /// Kind and cause of each change, to be counted once it is committed.
+    pub(crate) tally: Vec<(&'static str, &'static str)>,
+    /// When what brought about a change was observed, by the change's id.
+    pub(crate) observed: HashMap<Uuid, Timestamp>,
+}
+
+impl Decisions {
+    /// What is to be written.
+    pub(crate) fn writes(&self) -> &Writes {
+        &self.writes
+    }
+
+    /// Whether there is nothing to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        let Writes {
+            toolboxes,
+            servers,
+            removed,
+            changes,
+        } = &self.writes;
+        toolboxes.is_empty() && servers.is_empty() && removed.is_empty() && changes.is_empty()
+    }
+
+    /// Takes over what a fold decided. `trace` finds the trace of what brought about a change.
+    ///
+    /// # Errors
+    /// When a change cannot be told as an event; nothing of the batch may then be written.
+    pub(crate) fn take_fold(
+        &mut self,
+        fold: Fold,
+        trace: impl Fn(&Change) -> Option<String>,
+    ) -> anyhow::Result<()> {
+        if fold.write_toolbox {
+            self.writes.toolboxes.push(fold.toolbox);
+        }
+        self.writes.servers.extend(fold.write);
+        self.writes.removed.extend(fold.remove);
+        for change in &fold.changes {
+            self.announce(change, trace(change))?;
+        }
+        Ok(())
+    }
+
+    /// Takes over a server that is to be written and what is to be told of it.
+    ///
+    /// # Errors
+    /// When a change cannot be told as an event.
+    pub(crate) fn take_server(
+        &mut self,
+        server: Server,
+        changes: &[Change],
+        traceparent: Option<&str>,
+    ) -> anyhow::Result<()> {
+        self.writes.servers.push(server);
+        changes
+            .iter()
+            .try_for_each(|change| self.announce(change, traceparent.map(str::to_owned)))
+    }
+
+    /// Takes over a toolbox that is to be written and what is to be told of it.
+    ///
+    /// # Errors
+    /// When the change cannot be told as an event.
+    pub(crate) fn take_toolbox(
+        &mut self,
+        toolbox: Toolbox,
+        change: &Change,
+        traceparent: Option<String>,
+    ) -> anyhow::Result<()> {
+        self.writes.toolboxes.push(toolbox);
+        self.announce(change, traceparent)
+    }
+
+    /// Takes over a change of something whose row is not written with it.
+    ///
+    /// # Errors
+    /// When the change cannot be told as an event.
+    pub(crate) fn announce(&mut self, change: &Change, traceparent: Option<String>) -> anyhow::Result<()> {
+        let id = clock::new_id();
+        self.writes
+            .changes
+            .push(ChangeRow::new(id, change, envelope(change, traceparent)?));
+        let (kind, cause, observed) = match change {
+            Change::Server(change) => ("server", change.cause, change.after.order),
+            Change::Removed { .. } => ("deleted", Cause::Registry, None),
+            Change::Toolbox(toolbox) => ("toolbox", Cause::Report, toolbox.order),
+        };
+        self.tally.push((kind, cause.as_str()));
+        if let (Cause::Report, Some(order)) = (cause, observed) {
+            self.observed.insert(id, order.as_of);
+        }
+        Ok(())
+    }
+}
+
+/// The event of a change, and where it goes.
+fn envelope(change: &Change, traceparent: Option<String>) -> anyhow::Result<Envelope> {
+    const UNDATED: &str = "a change has no instant";
+    let (nats_subject, event) = match change {
+        Change::Server(server) => (
+            subjects::server_status(server.after.account, server.after.id),
+            body(&StatusEvent::of(change).context(UNDATED)?)?,
+        ),
+        Change::Removed { server, account, .. } => (
+            subjects::server_status(*account, *server),
+            body(&StatusEvent::of(change).context(UNDATED)?)?,
+        ),
+        Change::Toolbox(toolbox) => (
+            subjects::toolbox_status(toolbox.account, toolbox.id),
+            body(&ToolboxEvent::of(toolbox).context(UNDATED)?)?,
+        ),
+    };
+    Ok(Envelope {
+        nats_subject,
+        event,
+        traceparent,
+    })
+}
+
+fn body(event: &impl Serialize) -> anyhow::Result<Box<serde_json::value::RawValue>> {
+    serde_json::value::to_raw_value(event).context("failed to write an event")
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{AccountId, InstanceName, ServerChange, ServerId, ToolboxId};
+
+    use super::*;
+
+    fn uuid(n: u128) -> Uuid {
+        Uuid::from_u128(n)
+    }
+
+    #[test]
+    fn every_change_goes_to_its_own_subject() {
+        let (server, toolbox, account) = (ServerId(uuid(1)), ToolboxId(uuid(2)), AccountId(uuid(3)));
+        let at = Timestamp::UNIX_EPOCH;
+        let mut after = Server::new(server, toolbox, account, InstanceName::new("mcp").unwrap());
+        (after.version, after.changed_at) = (1, Some(at));
+        let mut box_ = Toolbox::new(toolbox, account, "box");
+        (box_.version, box_.changed_at) = (1, Some(at));
+        let cases = [
+            (
+                Change::Server(Box::new(ServerChange {
+                    before: None,
+                    after,
+                    cause: Cause::Report,
+                })),
+                subjects::server_status(account, server),
+            ),
+            (
+                Change::Removed {
+                    server,
+                    toolbox,
+                    account,
+                    version: 2,
+                    at,
+                },
+                subjects::server_status(account, server),
+            ),
+            (
+                Change::Toolbox(Box::new(box_)),
+                subjects::toolbox_status(account, toolbox),
+            ),
+        ];
+        for (change, subject) in cases {
+            let envelope = envelope(&change, Some("00-trace".to_owned())).unwrap();
+            assert_eq!(envelope.nats_subject, subject);
+            assert_eq!(envelope.traceparent.as_deref(), Some("00-trace"));
+        }
+    }
+
+    #[test]
+    fn a_change_without_an_instant_is_refused_before_anything_is_written() {
+        let toolbox = Toolbox::new(ToolboxId(uuid(2)), AccountId(uuid(3)), "box");
+        let mut decisions = Decisions::default();
+        assert!(
+            decisions
+                .announce(&Change::Toolbox(Box::new(toolbox)), None)
+                .is_err()
+        );
+        assert!(decisions.is_empty());
+    }
+}

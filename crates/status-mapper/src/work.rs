@@ -1,0 +1,187 @@
+//! What this service consists of, and in which order it comes up.
+//!
+//! ```text
+//!  database usable ──► duty · sweep · relay · retention ────────────┐
+//!        │                                                          ├─► until shutdown
+//!        └── and the streams ensured ──► ingest · mirror · rebuild ─┘
+//!  first connection to NATS ──► streams
+//! ```
+
+use bus::{Bus, BusOptions};
+use service::options::NatsOptions;
+use service::{Readiness, Tasks};
+use store::Database;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::announcer::Announcer;
+use crate::config::Config;
+use crate::duty::{self, Duty};
+use crate::line::Line;
+use crate::metrics::Metrics;
+use crate::mirror::{self, Agents};
+use crate::pace::{Backoff, Throttle};
+use crate::{health, ingest, rebuild, relay, retention, sweep};
+
+/// Connects to the bus, however long that takes, and keeps it for the others.
+///
+/// # Errors
+/// When the bus can never be used as it is: a wrong URL, a server too old, streams that differ.
+pub(crate) async fn connect(
+    options: NatsOptions,
+    connected: watch::Sender<Option<Bus>>,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let options = BusOptions {
+        token: options.nats_token,
+        credentials: options.nats_credentials,
+        api_timeout: options.nats_timeout,
+        ..BusOptions::new(options.nats_url, crate::NAME)
+    };
+    tokio::select! {
+        biased;
+        () = shutdown.cancelled() => return Ok(()),
+        bus = Bus::connect(options) => {
+            connected.send_replace(Some(bus?));
+        }
+    }
+    // The sender stays: without it nobody could wait for the bus any more.
+    shutdown.cancelled().await;
+    Ok(())
+}
+
+/// Waits for what the work needs, then does it until shutdown.
+///
+/// # Errors
+/// Names the task that failed or ended early.
+pub(crate) async fn run(
+    config: Config,
+    database: Database,
+    line: Line,
+    mut ensured: watch::Receiver<bool>,
+    readiness: Readiness,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let thresholds = config.thresholds()?;
+    if !usable(&database, config.migrate, &shutdown).await? {
+        return Ok(());
+    }
+    let Config {
+        pace,
+        ages,
+        mirror,
+        keep_history,
+        ..
+    } = config;
+    let announcer = Announcer::new(database.clone(), line.clone(), Metrics::new());
+    let (duty_sender, duty) = watch::channel(Duty::Unknown);
+    let (late_sender, late) = watch::channel(false);
+    let mut tasks = Tasks::default();
+    tasks.spawn(
+        "duty",
+        duty::run(database.clone(), line, duty_sender, shutdown.clone()),
+    );
+    tasks.spawn(
+        "sweep",
+        sweep::run(
+            announcer.clone(),
+            thresholds,
+            ages,
+            pace.clone(),
+            duty.clone(),
+            late_sender,
+            shutdown.clone(),
+        ),
+    );
+    tasks.spawn(
+        "relay",
+        relay::run(announcer.clone(), pace.clone(), shutdown.clone()),
+    );
+    tasks.spawn(
+        "retention",
+        retention::run(database, keep_history, pace.retention_every, shutdown.clone()),
+    );
+    let agents = Agents {
+        port: mirror.agent_port,
+        token: mirror.agent_token,
+        key: bus::SealingKey::from_base64(&mirror.sealing_key)?,
+    };
+    tasks.spawn("bus work", {
+        let shutdown = shutdown.clone();
+        async move {
+            // Nothing is read from or written to streams that may not be what is needed.
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return Ok(()),
+                known = ensured.wait_for(|ensured| *ensured) => if known.is_err() { return Ok(()) },
+            }
+            let mut tasks = Tasks::default();
+            tasks.spawn(
+                "ingest",
+                ingest::run(
+                    announcer.clone(),
+                    thresholds,
+                    pace.clone(),
+                    late,
+                    shutdown.clone(),
+                ),
+            );
+            tasks.spawn(
+                "rebuild",
+                rebuild::run(announcer.clone(), pace, duty.clone(), shutdown.clone()),
+            );
+            tasks.spawn(
+                "mirror",
+                mirror::run(
+                    announcer,
+                    agents,
+                    mirror.mirror_every,
+                    readiness,
+                    duty,
+                    shutdown.clone(),
+                ),
+            );
+            tasks.run(shutdown).await
+        }
+    });
+    tasks.run(shutdown).await
+}
+
+/// Waits until the database can be used, bringing it up to date first where that is asked for. `false`: the service
+/// stops before.
+///
+/// # Errors
+/// When it cannot be brought up to date, for reasons that no waiting mends.
+async fn usable(database: &Database, migrate: bool, shutdown: &CancellationToken) -> anyhow::Result<bool> {
+    let mut backoff = Backoff::new();
+    let mut throttle = Throttle::default();
+    let mut owed = migrate;
+    loop {
+        let problem = if owed {
+            match database.migrate().await {
+                Ok(()) => {
+                    tracing::info!("the database is up to date");
+                    owed = false;
+                    continue;
+                }
+                Err(error) if !error.is_transient() => return Err(error.into()),
+                Err(error) => error.to_string(),
+            }
+        } else {
+            match health::usable(database).await {
+                Ok(()) => return Ok(true),
+                Err(problem) => problem,
+            }
+        };
+        if let Some(held_back) = throttle.pass() {
+            tracing::warn!(
+                problem,
+                held_back,
+                "the database cannot be used yet; trying again"
+            );
+        }
+        if !backoff.wait(shutdown).await {
+            return Ok(false);
+        }
+    }
+}
