@@ -1,0 +1,369 @@
+//! `statusctl up`: everything in one process, on a private nats-server and a private PostgreSQL.
+//!
+//! Order of start: NATS, PostgreSQL, migrations, status-mapper, dtma-poller, simulated agents, `endpoints.json`.
+//! The end is the same in reverse, so that each service still has what it needs to drain.
+
+mod demo;
+mod progress;
+mod secrets;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use clap::Parser as _;
+use dtma_sim::{Sim, SimConfig, SimHandle};
+use embedded::{NatsOptions, NatsServer, Postgres, PostgresOptions, Programs};
+use secrecy::{ExposeSecret as _, SecretString};
+use service::Lifecycle;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::endpoints::{Endpoints, default_data_dir};
+use progress::Progress;
+
+/// What to start, and where.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// Simulate this many toolboxes with their containers and register them
+    #[arg(
+        long,
+        value_name = "TOOLBOXES",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
+    pub demo: usize,
+    /// Keep everything here; by default a folder of the user's own
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Fixed port of nats-server; by default a free one
+    #[arg(long, value_name = "PORT", help_heading = "Ports")]
+    pub nats_port: Option<u16>,
+    /// Fixed port of PostgreSQL
+    #[arg(long, value_name = "PORT", help_heading = "Ports")]
+    pub postgres_port: Option<u16>,
+    /// Fixed port of dtma-poller, where real agents push their heartbeats
+    #[arg(long, value_name = "PORT", help_heading = "Ports")]
+    pub poller_port: Option<u16>,
+    /// Fixed port of status-mapper
+    #[arg(long, value_name = "PORT", help_heading = "Ports")]
+    pub mapper_port: Option<u16>,
+    /// Fixed port of the simulated agents
+    #[arg(long, value_name = "PORT", help_heading = "Ports")]
+    pub sim_port: Option<u16>,
+    /// Containers of each simulated toolbox
+    #[arg(long, value_name = "N", default_value_t = 3, help_heading = "Demo")]
+    pub demo_containers: usize,
+    /// Things that happen to the simulated fleet in a minute: crashes, stops, recoveries. 0: it is quiet
+    #[arg(long, value_name = "EVENTS", default_value_t = 20.0, help_heading = "Demo")]
+    pub demo_chaos: f64,
+    /// How often simulated agents push a heartbeat; `off`: they only answer polls
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = heartbeat, help_heading = "Demo")]
+    pub demo_heartbeat: Heartbeat,
+    /// The same seed gives the same fleet
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, help_heading = "Demo")]
+    pub demo_seed: u64,
+}
+
+/// Whether and how often simulated agents push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heartbeat {
+    /// Never.
+    Off,
+    /// Every so often.
+    Every(Duration),
+}
+
+fn heartbeat(text: &str) -> Result<Heartbeat, String> {
+    match text {
+        "off" => Ok(Heartbeat::Off),
+        text => service::duration(text)
+            .map(Heartbeat::Every)
+            .map_err(|expected| format!("{expected}, or off")),
+    }
+}
+
+/// Database of the private PostgreSQL.
+const DATABASE: &str = "mcp_status";
+/// A service that is not ready by then says why in its log; nothing it waits for takes longer on a healthy machine.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// Starts everything, says where it is, and runs until `shutdown`.
+///
+/// # Errors
+/// When something cannot be started, or ends by itself; the first such reason.
+pub async fn run(options: Options, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let data_dir = options.data_dir.clone().unwrap_or_else(default_data_dir);
+    std::fs::create_dir_all(&data_dir).with_context(|| format!("failed to create {}", data_dir.display()))?;
+    let data_dir = data_dir
+        .canonicalize()
+        .with_context(|| format!("failed to find {}", data_dir.display()))?;
+    let mut stack = Stack::default();
+    // Whatever the start came to, what was started is stopped in order.
+    let outcome = tokio::select! {
+        outcome = start_and_watch(&options, &data_dir, &mut stack) => outcome,
+        () = shutdown.cancelled() => Ok(()),
+    };
+    let stopped = stack.stop().await;
+    outcome.and(stopped)
+}
+
+/// What runs, in the order in which it was started.
+#[derive(Default)]
+struct Stack {
+    nats: Option<NatsServer>,
+    postgres: Option<Postgres>,
+    services: Vec<Hosted>,
+    sim: Option<SimHandle>,
+}
+
+/// A service hosted in this process.
+struct Hosted {
+    name: &'static str,
+    shutdown: CancellationToken,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Stack {
+    /// Hosts a service and waits until it says that it is ready; its address.
+    async fn host<F, Fut>(&mut self, name: &'static str, run: F) -> anyhow::Result<String>
+    where
+        F: FnOnce(Lifecycle) -> Fut,
+        Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        let shutdown = CancellationToken::new();
+        let (lifecycle, mut ready) = Lifecycle::new(shutdown.clone());
+        let task = tokio::spawn(run(lifecycle));
+        self.services.push(Hosted { name, shutdown, task });
+        let became_ready = async {
+            let address = ready
+                .wait_for(Option::is_some)
+                .await
+                .ok()
+                .and_then(|url| url.clone());
+            match address {
+                Some(url) => Ok(url),
+                // It dropped its lifecycle without a word: its own error says more.
+                None => Err(self.first_to_end().await),
+            }
+        };
+        tokio::time::timeout(READY_WITHIN, became_ready)
+            .await
+            .map_err(|_| anyhow!("{name} was not ready within {READY_WITHIN:?}; --log info says more"))?
+    }
+
+    /// Waits until anything that should run ends, and says what.
+    async fn first_to_end(&mut self) -> anyhow::Error {
+        let nats = self.nats.as_ref().map(NatsServer::exited);
+        let postgres = self.postgres.as_ref().map(Postgres::exited);
+        let services = self.services.iter_mut().map(|hosted| {
+            Box::pin(async {
+                let ended = (&mut hosted.task).await;
+                (hosted.name, ended)
+            })
+        });
+        let services = async {
+            if services.len() == 0 {
+                return std::future::pending().await;
+            }
+            futures_util::future::select_all(services).await.0
+        };
+        tokio::select! {
+            () = maybe(nats) => anyhow!("nats-server ended by itself; its log is in the data folder"),
+            () = maybe(postgres) => anyhow!("PostgreSQL ended by itself; its log is in the data folder"),
+            (name, ended) = services => {
+                self.services.retain(|hosted| hosted.name != name);
+                match ended {
+                    Ok(Ok(())) => anyhow!("{name} ended by itself"),
+                    Ok(Err(error)) => error.context(format!("{name} failed")),
+                    Err(panic) => anyhow!(panic).context(format!("{name} panicked")),
+                }
+            }
+        }
+    }
+
+    /// Stops everything in reverse; the first thing that went wrong.
+    async fn stop(mut self) -> anyhow::Result<()> {
+        let mut outcome = Ok(());
+        if let Some(sim) = self.sim.take() {
+            outcome = outcome.and(
+                sim.shutdown()
+                    .await
+                    .context("failed to stop the simulated agents"),
+            );
+        }
+        while let Some(hosted) = self.services.pop() {
+            hosted.shutdown.cancel();
+            let ended = hosted.task.await.map_err(anyhow::Error::from).flatten();
+            outcome = outcome.and(ended.with_context(|| format!("failed to stop {}", hosted.name)));
+        }
+        if let Some(mut postgres) = self.postgres.take() {
+            outcome = outcome.and(postgres.stop().await.context("failed to stop PostgreSQL"));
+        }
+        if let Some(mut nats) = self.nats.take() {
+            outcome = outcome.and(nats.stop().await.context("failed to stop nats-server"));
+        }
+        outcome
+    }
+}
+
+async fn maybe(ended: Option<impl Future<Output = ()>>) {
+    match ended {
+        Some(ended) => ended.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn start_and_watch(options: &Options, data_dir: &Path, stack: &mut Stack) -> anyhow::Result<()> {
+    let progress = Progress::start();
+    let programs = Programs::locate()?;
+
+    let step = progress.step("nats-server");
+    let mut nats = NatsOptions::new(data_dir.join("nats"));
+    nats.port = options.nats_port;
+    nats.program = Some(programs.nats_server);
+    let nats = stack.nats.insert(NatsServer::start(nats).await?);
+    let nats_url = nats.url();
+    step.done(&format!("{} {nats_url}", nats.version()));
+    // The folder is ours from here on: its lock is held.
+    Endpoints::remove_stale(data_dir)?;
+
+    let step = progress.step("PostgreSQL");
+    let mut postgres = PostgresOptions::new(data_dir.join("postgres"));
+    postgres.port = options.postgres_port;
+    postgres.programs = Some(programs.postgres);
+    let postgres = stack.postgres.insert(Postgres::start(postgres).await?);
+    postgres.ensure_database(DATABASE).await?;
+    let database_url = SecretString::from(postgres.url(DATABASE));
+    step.done(&format!("{} port {}", postgres.version(), postgres.port()));
+
+    let step = progress.step("migrations");
+    let database = store::Database::connect(&store::DatabaseOptions::new(database_url.clone())).await?;
+    database.migrate().await?;
+    step.done("");
+
+    let sealing_key = secrets::sealing_key(data_dir)?;
+    let mut urls = BTreeMap::new();
+    let step = progress.step("status-mapper");
+    let config = mapper_config(options, &nats_url, &database_url, &sealing_key)?;
+    let url = stack
+        .host("status-mapper", |lifecycle| status_mapper::run(config, lifecycle))
+        .await?;
+    step.done(&url);
+    urls.insert("status-mapper".to_owned(), url.into());
+
+    let step = progress.step("dtma-poller");
+    let config = poller_config(options, &nats_url, &sealing_key)?;
+    let poller = stack
+        .host("dtma-poller", |lifecycle| dtma_poller::run(config, lifecycle))
+        .await?;
+    step.done(&poller);
+    urls.insert("dtma-poller".to_owned(), poller.clone().into());
+
+    let step = progress.step("simulated agents");
+    let sim = Sim::start(sim_config(options, &poller)?, CancellationToken::new()).await?;
+    let sim = stack.sim.insert(sim);
+    demo::register(&database, &sim.fleet()).await?;
+    let sim_url = sim.base_url().to_owned();
+    step.done(&format!("{} toolboxes {sim_url}", sim.len()));
+    drop(database);
+
+    let endpoints = Endpoints {
+        pid: std::process::id(),
+        nats: nats_url.into(),
+        database: database_url.expose_secret().to_owned().into(),
+        services: urls,
+        sim: sim_url.into(),
+    };
+    // Gone again when this future ends, before anything is stopped.
+    let published = endpoints.publish(data_dir)?;
+    progress.ready(published.path(), options.demo);
+    Err(stack.first_to_end().await)
+}
+
+/// A service's own defaults and environment, with what this host decides.
+fn mapper_config(
+    options: &Options,
+    nats_url: &str,
+    database_url: &SecretString,
+    sealing_key: &SecretString,
+) -> anyhow::Result<status_mapper::Config> {
+    let listen = listen(options.mapper_port);
+    let arguments = [
+        "status-mapper",
+        "--nats-url",
+        nats_url,
+        "--database-url",
+        database_url.expose_secret(),
+        "--sealing-key",
+        sealing_key.expose_secret(),
+        "--listen",
+        &listen,
+    ];
+    status_mapper::Config::try_parse_from(arguments).map_err(|error| refused("MAPPER", &error))
+}
+
+fn poller_config(
+    options: &Options,
+    nats_url: &str,
+    sealing_key: &SecretString,
+) -> anyhow::Result<dtma_poller::Config> {
+    let listen = listen(options.poller_port);
+    let arguments = [
+        "dtma-poller",
+        "--nats-url",
+        nats_url,
+        "--sealing-key",
+        sealing_key.expose_secret(),
+        "--listen",
+        &listen,
+    ];
+    dtma_poller::Config::try_parse_from(arguments).map_err(|error| refused("POLLER", &error))
+}
+
+fn listen(port: Option<u16>) -> String {
+    format!("127.0.0.1:{}", port.unwrap_or(0))
+}
+
+/// What clap says of an environment variable, in one line.
+fn refused(prefix: &str, error: &clap::Error) -> anyhow::Error {
+    let text = error.render().to_string();
+    let first = text
+        .lines()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or_default();
+    anyhow!("{prefix}_… variables: {}", first.trim_start_matches("error: "))
+}
+
+fn sim_config(options: &Options, poller: &str) -> anyhow::Result<SimConfig> {
+    let defaults = SimConfig::default();
+    let (heartbeat_url, heartbeat_interval) = match options.demo_heartbeat {
+        Heartbeat::Off => (None, defaults.heartbeat_interval),
+        Heartbeat::Every(interval) => (
+            Some(Url::parse(poller).context("the poller's address")?),
+            interval,
+        ),
+    };
+    if !options.demo_chaos.is_finite() || options.demo_chaos < 0.0 {
+        bail!("--demo-chaos must be 0 or more");
+    }
+    Ok(SimConfig {
+        toolboxes: options.demo,
+        containers_per_toolbox: options.demo_containers,
+        seed: options.demo_seed,
+        listen: listen(options.sim_port)
+            .parse()
+            .context("the simulated agents' address")?,
+        chaos_per_minute: if options.demo == 0 {
+            0.0
+        } else {
+            options.demo_chaos
+        },
+        heartbeat_url,
+        heartbeat_interval,
+        ..defaults
+    })
+}

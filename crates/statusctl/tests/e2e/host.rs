@@ -1,0 +1,191 @@
+//! `statusctl up` as a person runs it: a process of its own.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::world::PATIENCE;
+
+struct Up {
+    child: Child,
+}
+
+impl Up {
+    fn start(data_dir: &Path, more: &[&str]) -> Self {
+        let child = Command::new(env!("CARGO_BIN_EXE_statusctl"))
+            .args(["up", "--data-dir"])
+            .arg(data_dir)
+            .args(more)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        Self { child }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits until `endpoints.json` is there, or fails with the child.
+    fn endpoints(&mut self, data_dir: &Path) -> Value {
+        let path = data_dir.join("endpoints.json");
+        wait("endpoints.json", || {
+            assert!(
+                self.child.try_wait().unwrap().is_none(),
+                "statusctl up ended early"
+            );
+            let endpoints: Value = serde_json::from_slice(&std::fs::read(&path).ok()?).unwrap();
+            (endpoints["pid"] == self.child.id()).then_some(endpoints)
+        })
+    }
+
+    fn ends(&mut self) -> std::process::ExitStatus {
+        wait("the end", || self.child.try_wait().unwrap())
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn wait<T>(what: &str, mut get: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(got) = get() {
+            return got;
+        }
+        assert!(began.elapsed() < PATIENCE * 2, "{what} did not come");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Processes whose command line names the data folder, `statusctl` itself left out.
+fn processes_of(data_dir: &Path) -> Vec<String> {
+    let needle = data_dir.to_str().unwrap();
+    let entries = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    entries
+        .filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
+        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
+        .filter(|line| line.contains(needle) && !line.contains("statusctl"))
+        .collect()
+}
+
+fn watch(data_dir: &Path) -> (Child, BufReader<std::process::ChildStdout>) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_statusctl"))
+        .args(["watch", "--json", "--snapshot", "--data-dir"])
+        .arg(data_dir)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let out = BufReader::new(child.stdout.take().unwrap());
+    (child, out)
+}
+
+#[test]
+fn a_start_a_watch_and_an_orderly_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut up = Up::start(dir.path(), &["--demo", "3", "--demo-chaos", "0"]);
+    let endpoints = up.endpoints(dir.path());
+    for pointer in [
+        "/nats/url",
+        "/database/url",
+        "/services/dtma-poller/url",
+        "/services/status-mapper/url",
+        "/sim/url",
+    ] {
+        assert!(
+            endpoints.pointer(pointer).is_some_and(Value::is_string),
+            "{pointer} in {endpoints}"
+        );
+    }
+
+    let (mut watching, lines) = watch(dir.path());
+    let mut servers = std::collections::HashMap::new();
+    for line in lines.lines() {
+        let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        if event["kind"] == "status" {
+            servers.insert(event["serverId"].clone(), event["state"].clone());
+        }
+        if servers.len() == 9 && servers.values().all(|state| state == "running") {
+            break;
+        }
+    }
+    watching.kill().unwrap();
+    watching.wait().unwrap();
+
+    up.signal(Signal::TERM);
+    assert!(up.ends().success());
+    assert!(!dir.path().join("endpoints.json").exists());
+    assert_eq!(processes_of(dir.path()), Vec::<String>::new());
+
+    // The data is still there: what was announced is not announced again.
+    let mut up = Up::start(dir.path(), &["--demo", "3", "--demo-chaos", "0"]);
+    up.endpoints(dir.path());
+    let (mut watching, mut lines) = watch(dir.path());
+    let mut line = String::new();
+    lines.read_line(&mut line).unwrap();
+    let event: Value = serde_json::from_str(&line).unwrap();
+    assert!(event["version"].as_u64().unwrap() >= 1, "{event}");
+    watching.kill().unwrap();
+    watching.wait().unwrap();
+    up.signal(Signal::INT);
+    assert!(up.ends().success());
+    assert_eq!(processes_of(dir.path()), Vec::<String>::new());
+}
+
+#[test]
+fn killed_it_leaves_nothing_running_and_starts_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut up = Up::start(dir.path(), &[]);
+    up.endpoints(dir.path());
+    assert!(!processes_of(dir.path()).is_empty());
+    up.signal(Signal::KILL);
+    up.ends();
+    wait("the children's end", || {
+        processes_of(dir.path()).is_empty().then_some(())
+    });
+    assert!(
+        dir.path().join("endpoints.json").exists(),
+        "nobody was there to remove it"
+    );
+
+    let mut up = Up::start(dir.path(), &[]);
+    up.endpoints(dir.path());
+    // A second one on the same folder is refused, in one line, and disturbs nothing.
+    let second = Command::new(env!("CARGO_BIN_EXE_statusctl"))
+        .args(["up", "--data-dir"])
+        .arg(dir.path())
+        .output()
+        .unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    let text = String::from_utf8(second.stderr).unwrap();
+    assert!(text.lines().last().unwrap().starts_with("statusctl: "), "{text}");
+    up.endpoints(dir.path());
+    up.signal(Signal::TERM);
+    assert!(up.ends().success());
+}
+
+#[test]
+fn watching_nothing_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_statusctl"))
+        .args(["watch", "--data-dir"])
+        .arg(dir.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        text.contains("nothing runs on") && text.contains("statusctl up"),
+        "{text}"
+    );
+}

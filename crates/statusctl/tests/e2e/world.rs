@@ -1,0 +1,442 @@
+//! A private nats-server, a private PostgreSQL, the services and a simulated fleet, for one test.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bus::{Bus, BusOptions, From as Begin};
+use clap::Parser as _;
+use domain::{AccountId, InstanceName, ServerId, ToolboxId};
+use dtma_sim::{DialectMix, Sim, SimConfig, SimHandle, ToolboxInfo};
+use embedded::{NatsOptions, NatsServer, Postgres, PostgresOptions};
+use futures_util::StreamExt as _;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+use service::Lifecycle;
+use sqlx::PgPool;
+use store::registration::{NewInstance, NewToolbox};
+use store::{Database, DatabaseOptions};
+use tempfile::TempDir;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+use wire::{streams, subjects};
+
+/// No condition here takes longer on a machine that works; it bounds a test that will fail, and asserts nothing else.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a test starts with.
+pub(crate) struct Setup {
+    pub(crate) toolboxes: usize,
+    pub(crate) containers: usize,
+    pub(crate) dialect: DialectMix,
+    pub(crate) mappers: usize,
+    pub(crate) pollers: usize,
+    /// More options of status-mapper.
+    pub(crate) mapper: Vec<&'static str>,
+    /// More options of dtma-poller.
+    pub(crate) poller: Vec<&'static str>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            toolboxes: 1,
+            containers: 2,
+            dialect: DialectMix::B,
+            mappers: 1,
+            pollers: 1,
+            mapper: vec![],
+            // Polls every second, the finest a schedule can be; each test says what else it needs.
+            poller: QUICK.to_vec(),
+        }
+    }
+}
+
+/// Every cadence a second.
+pub(crate) const QUICK: [&str; 12] = [
+    "--every-transition",
+    "1s",
+    "--every-running",
+    "1s",
+    "--every-error",
+    "1s",
+    "--every-stopped",
+    "1s",
+    "--backoff-max",
+    "1s",
+    "--dead-man",
+    "1s",
+];
+
+/// Polls so rare that whatever a test sees came by a heartbeat.
+pub(crate) const NO_POLLS: [&str; 12] = [
+    "--every-transition",
+    "1h",
+    "--every-running",
+    "1h",
+    "--every-error",
+    "1h",
+    "--every-stopped",
+    "1h",
+    "--backoff-max",
+    "1h",
+    "--dead-man",
+    "1h",
+];
+
+pub(crate) struct World {
+    pub(crate) nats: NatsServer,
+    pub(crate) postgres: Postgres,
+    pub(crate) pool: PgPool,
+    pub(crate) database: Database,
+    pub(crate) bus: Bus,
+    pub(crate) sim: SimHandle,
+    pub(crate) events: Events,
+    mappers: Vec<Hosted>,
+    pollers: Vec<Hosted>,
+    stop_following: CancellationToken,
+    _dir: TempDir,
+}
+
+struct Hosted {
+    url: String,
+    shutdown: CancellationToken,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl World {
+    /// Starts everything and registers the fleet; returns when the services are ready.
+    pub(crate) async fn start(setup: Setup) -> Self {
+        let world = Self::start_unregistered(setup).await;
+        world.register(&world.sim.fleet()).await;
+        world
+    }
+
+    /// As [`World::start`], with nothing in the registry.
+    pub(crate) async fn start_unregistered(setup: Setup) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut nats = NatsOptions::new(dir.path().join("nats"));
+        nats.sync_always = false;
+        let mut postgres = PostgresOptions::new(dir.path().join("postgres"));
+        postgres.durable = false;
+        let (nats, postgres) = tokio::join!(NatsServer::start(nats), Postgres::start(postgres));
+        let (nats, postgres) = (nats.unwrap(), postgres.unwrap());
+        postgres.ensure_database("status").await.unwrap();
+        let url = SecretString::from(postgres.url("status"));
+        let database = Database::connect(&DatabaseOptions::new(url.clone()))
+            .await
+            .unwrap();
+        database.migrate().await.unwrap();
+
+        let (_, key) = bus::SealingKey::generate();
+        let mut mappers = Vec::new();
+        for _ in 0..setup.mappers {
+            let config = mapper(&nats.url(), &url, &key, &setup.mapper);
+            mappers.push(host(|lifecycle| status_mapper::run(config, lifecycle)).await);
+        }
+        let mut pollers = Vec::new();
+        for _ in 0..setup.pollers {
+            let config = poller(&nats.url(), &key, &setup.poller);
+            pollers.push(host(|lifecycle| dtma_poller::run(config, lifecycle)).await);
+        }
+        let poller_url = pollers[0].url.clone();
+        let config = SimConfig {
+            toolboxes: setup.toolboxes,
+            containers_per_toolbox: setup.containers,
+            dialect: setup.dialect,
+            // Heartbeats go out when a test says so.
+            heartbeat_url: Some(poller_url.parse().unwrap()),
+            heartbeat_interval: Duration::from_secs(24 * 3600),
+            start_delay: Duration::ZERO,
+            stop_delay: Duration::ZERO,
+            ..SimConfig::default()
+        };
+        let sim = Sim::start(config, CancellationToken::new()).await.unwrap();
+
+        let bus = connect(&nats.url()).await;
+        let stop_following = CancellationToken::new();
+        let events = Events::follow(&bus, stop_following.clone());
+        let pool = database.pool().clone();
+        Self {
+            nats,
+            postgres,
+            pool,
+            database,
+            bus,
+            sim,
+            events,
+            mappers,
+            pollers,
+            stop_following,
+            _dir: dir,
+        }
+    }
+
+    /// Inserts toolboxes and instances as the owner application would.
+    pub(crate) async fn register(&self, fleet: &[ToolboxInfo]) {
+        let mut transaction = self.database.begin().await.unwrap();
+        for toolbox in fleet {
+            let new = NewToolbox {
+                id: ToolboxId(toolbox.id),
+                account: AccountId(toolbox.account_id),
+                name: toolbox.name.clone(),
+                base_url: toolbox.base_url.clone(),
+                token: SecretString::from(toolbox.token.clone()),
+            };
+            store::registration::put_toolbox(&mut *transaction, &new)
+                .await
+                .unwrap();
+            for instance in &toolbox.instances {
+                let name = InstanceName::new(&instance.name).unwrap();
+                let new = NewInstance {
+                    id: ServerId(instance.id),
+                    toolbox: ToolboxId(toolbox.id),
+                    name,
+                };
+                store::registration::put_instance(&mut *transaction, &new)
+                    .await
+                    .unwrap();
+            }
+        }
+        transaction.commit().await.unwrap();
+    }
+
+    /// Waits until every instance of the fleet is announced as running and healthy.
+    pub(crate) async fn all_running(&self) {
+        for toolbox in self.sim.fleet() {
+            for instance in toolbox.instances {
+                self.events
+                    .wait_for(instance.id, "running and healthy", |event| {
+                        event["state"] == "running" && event["health"] == "healthy"
+                    })
+                    .await;
+            }
+        }
+    }
+
+    /// A row, as an operator would read it.
+    pub(crate) async fn row(&self, server: Uuid) -> Value {
+        sqlx::query_scalar("SELECT to_jsonb(i) FROM account_tool_instances i WHERE id = $1")
+            .bind(server)
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    /// The (version, state, health) history of a server.
+    pub(crate) async fn history(&self, server: Uuid) -> Vec<(i64, Option<String>, Option<String>)> {
+        sqlx::query_as(
+            "SELECT version, state, health FROM status_changes WHERE subject_id = $1 ORDER BY version",
+        )
+        .bind(server)
+        .fetch_all(&self.pool)
+        .await
+        .unwrap()
+    }
+
+    /// A metric's value at the services' /metrics: the sum of all series whose line contains every one of `parts`.
+    pub(crate) fn metric(&self, parts: &[&str]) -> f64 {
+        metric(parts)
+    }
+
+    /// Waits for a condition on the world, bounded.
+    pub(crate) async fn until<Fut: Future<Output = bool>>(&self, what: &str, mut holds: impl FnMut() -> Fut) {
+        let began = Instant::now();
+        while !holds().await {
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{what}: not within {PATIENCE:?}; events:\n{}",
+                self.events.dump()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub(crate) async fn stop(self) {
+        self.sim.shutdown().await.unwrap();
+        for hosted in self.pollers.into_iter().chain(self.mappers) {
+            hosted.stop().await;
+        }
+        self.stop_following.cancel();
+        self.pool.close().await;
+    }
+}
+
+impl Hosted {
+    async fn stop(self) {
+        self.shutdown.cancel();
+        tokio::time::timeout(PATIENCE, self.task)
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
+    }
+}
+
+async fn host<F, Fut>(run: F) -> Hosted
+where
+    F: FnOnce(Lifecycle) -> Fut,
+    Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    telemetry();
+    let shutdown = CancellationToken::new();
+    let (lifecycle, mut ready) = Lifecycle::new(shutdown.clone());
+    let mut task = tokio::spawn(run(lifecycle));
+    let url = tokio::select! {
+        url = ready.wait_for(Option::is_some) => url.unwrap().clone().unwrap(),
+        ended = &mut task => panic!("a service ended instead of becoming ready: {ended:?}"),
+        () = tokio::time::sleep(PATIENCE) => panic!("a service did not become ready"),
+    };
+    Hosted { url, shutdown, task }
+}
+
+/// One registry and one log for all tests of the process.
+fn telemetry() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let log = std::env::var("E2E_LOG").unwrap_or_else(|_| "error".to_owned());
+        let options = service::options::TelemetryOptions {
+            log,
+            log_format: service::options::LogFormat::Pretty,
+        };
+        std::mem::forget(service::Telemetry::start("e2e", &options).unwrap());
+    });
+}
+
+/// The sum of all series in this process whose line contains every one of `parts`. Tests share the process, so they
+/// compare before and after, or name something of their own.
+fn metric(parts: &[&str]) -> f64 {
+    service::http::metrics_text()
+        .unwrap()
+        .lines()
+        .filter(|line| !line.starts_with('#') && parts.iter().all(|part| line.contains(part)))
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum()
+}
+
+pub(crate) fn mapper(
+    nats: &str,
+    database: &SecretString,
+    key: &SecretString,
+    more: &[&str],
+) -> status_mapper::Config {
+    let own = [
+        "status-mapper",
+        "--nats-url",
+        nats,
+        "--database-url",
+        database.expose_secret(),
+        "--sealing-key",
+        key.expose_secret(),
+    ];
+    status_mapper::Config::try_parse_from(own.iter().chain(more)).unwrap()
+}
+
+pub(crate) fn poller(nats: &str, key: &SecretString, more: &[&str]) -> dtma_poller::Config {
+    let own = [
+        "dtma-poller",
+        "--nats-url",
+        nats,
+        "--sealing-key",
+        key.expose_secret(),
+    ];
+    dtma_poller::Config::try_parse_from(own.iter().chain(more)).unwrap()
+}
+
+async fn connect(url: &str) -> Bus {
+    Bus::connect(BusOptions::new(url, "e2e")).await.unwrap()
+}
+
+/// Everything a subscriber of the status subjects received, in order.
+#[derive(Clone, Default)]
+pub(crate) struct Events {
+    log: Arc<Mutex<Vec<Received>>>,
+    news: Arc<Notify>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Received {
+    pub(crate) at: Instant,
+    pub(crate) subject: String,
+    pub(crate) body: Value,
+}
+
+impl Events {
+    fn follow(bus: &Bus, shutdown: CancellationToken) -> Self {
+        let events = Self::default();
+        let filters = vec![
+            subjects::SERVER_STATUS.to_owned(),
+            subjects::TOOLBOX_STATUS.to_owned(),
+        ];
+        let stream = bus.follow(&streams::MCP_STATUS, filters, Begin::LastPerSubject, shutdown);
+        let into = events.clone();
+        tokio::spawn(async move {
+            let mut stream = std::pin::pin!(stream);
+            while let Some(delivery) = stream.next().await {
+                let body = serde_json::from_slice(&delivery.body).unwrap();
+                into.log.lock().unwrap().push(Received {
+                    at: Instant::now(),
+                    subject: delivery.subject,
+                    body,
+                });
+                into.news.notify_waiters();
+            }
+        });
+        events
+    }
+
+    /// All so far.
+    pub(crate) fn all(&self) -> Vec<Received> {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// All so far of one server or toolbox.
+    pub(crate) fn of(&self, id: Uuid) -> Vec<Received> {
+        self.all()
+            .into_iter()
+            .filter(|event| event.subject.ends_with(&id.to_string()))
+            .collect()
+    }
+
+    /// The versions received of one server, in order, repetitions left out as a subscriber would.
+    pub(crate) fn versions(&self, id: Uuid) -> Vec<u64> {
+        let mut newest = 0;
+        let versions = self
+            .of(id)
+            .into_iter()
+            .filter_map(|event| event.body["version"].as_u64());
+        versions
+            .filter(|version| {
+                *version > newest && {
+                    newest = *version;
+                    true
+                }
+            })
+            .collect()
+    }
+
+    /// Waits until the *newest* event of a server or toolbox is as wanted, and returns it.
+    pub(crate) async fn wait_for(&self, id: Uuid, what: &str, wanted: impl Fn(&Value) -> bool) -> Received {
+        let began = Instant::now();
+        loop {
+            let news = self.news.notified();
+            if let Some(event) = self.of(id).last().filter(|event| wanted(&event.body)) {
+                return event.clone();
+            }
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{id} is not {what} within {PATIENCE:?}:\n{}",
+                self.dump()
+            );
+            let _ = tokio::time::timeout(Duration::from_millis(200), news).await;
+        }
+    }
+
+    pub(crate) fn dump(&self) -> String {
+        self.all()
+            .iter()
+            .map(|event| format!("{} {}\n", event.subject, event.body))
+            .collect()
+    }
+}
