@@ -67,7 +67,7 @@ impl Server {
         cause: Cause,
         now: Timestamp,
         thresholds: &Thresholds,
-    ) -> Option<Change> {
+    ) -> Option<ServerChange> {
         let view = settle(self, around, now, thresholds);
         let at = match (cause, self.order) {
             (Cause::Report, Some(order)) => order.as_of,
@@ -95,11 +95,11 @@ impl Server {
         let before = (self.version > 0).then_some((announced.state, announced.health));
         self.version += 1;
         self.changed_at = Some(now);
-        Some(Change::Server(Box::new(ServerChange {
+        Some(ServerChange {
             before,
             after: self.clone(),
             cause,
-        })))
+        })
     }
 
     /// What the passing of time, or an intent written into the row, makes of a server: the sweep's decision.
@@ -118,7 +118,7 @@ impl Server {
             Cause::Age
         };
         let change = after.announce(self, around, cause, now, thresholds)?;
-        Some((after, change))
+        Some((after, Change::Server(Box::new(change))))
     }
 
     /// The tombstone of this server, should its row go now.

@@ -51,15 +51,21 @@ pub struct Counts {
 
 /// Folds `reports`, in any order and with any repetition, into a toolbox and *all* its servers.
 ///
+/// `known_until` is up to when nothing newer can be known, at most `now`: the present, unless reports are still unread.
+/// A report is judged at the time of the next one, and the newest at `known_until`, so that a backlog that is read late
+/// tells what it would have told in time. `now` is when the changes are decided.
+///
 /// Deterministic: equal arguments give equal results, and reports that were folded before change nothing.
 /// Only servers in `servers` can be touched, so a report can reach nothing but its own toolbox's instances.
 pub fn fold(
     toolbox: Toolbox,
     servers: Vec<Server>,
     reports: &[Report],
+    known_until: Timestamp,
     now: Timestamp,
     thresholds: &Thresholds,
 ) -> Fold {
+    let known_until = known_until.min(now);
     let mut ordered: Vec<&Report> = reports
         .iter()
         .filter(|report| report.toolbox == toolbox.id)
@@ -88,11 +94,20 @@ pub fn fold(
         toolbox: toolbox.clone(),
         changes: Vec::new(),
         counts: Counts::default(),
+        known_until,
         now,
         thresholds,
     };
-    for report in ordered {
+    let mut rest = ordered.as_slice();
+    while let Some((report, newer)) = rest.split_first() {
+        // What a report said was what was known until the next one that spoke of containers. Judged by the present, each
+        // report of a backlog would announce a silence that never was.
+        let next = newer
+            .iter()
+            .find(|next| matches!(next.outcome, Outcome::Containers { .. }));
+        folding.known_until = next.map_or(known_until, |next| next.order.as_of.min(now));
         folding.take(report);
+        rest = newer;
     }
 
     let every = thresholds.heartbeat_write_every();
@@ -131,6 +146,8 @@ struct Folding<'a> {
     by_name: HashMap<InstanceName, usize>,
     changes: Vec<Change>,
     counts: Counts,
+    /// Up to when nothing newer is known than the report being taken.
+    known_until: Timestamp,
     now: Timestamp,
     thresholds: &'a Thresholds,
 }
@@ -237,10 +254,18 @@ impl Folding<'_> {
             agent_heard_at: self.toolbox.heard_at,
             blind: false,
         };
-        let change = slot
-            .server
-            .announce(announced, around, Cause::Report, self.now, self.thresholds);
-        self.changes.extend(change);
+        let settled = slot.server.announce(
+            announced,
+            around,
+            Cause::Report,
+            self.known_until,
+            self.thresholds,
+        );
+        if let Some(mut change) = settled {
+            slot.server.changed_at = Some(self.now);
+            change.after.changed_at = Some(self.now);
+            self.changes.push(Change::Server(Box::new(change)));
+        }
     }
 
     fn remove(&mut self, at: usize) {

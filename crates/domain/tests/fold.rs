@@ -83,6 +83,35 @@ fn several_reports_in_one_batch_tell_every_change() {
 }
 
 #[test]
+fn a_backlog_announces_no_silence_that_never_was() {
+    let every_minute: Vec<_> = (0..60)
+        .map(|minute| whole(minute * 60, vec![item(1, "running")]))
+        .collect();
+    let mut world = World::with(vec![server(1)]);
+    let fold = world.fold_at(59 * 60, &every_minute);
+    assert_eq!(told(&fold), ["toolbox v1 active", "mcp-1 v1 running/healthy"]);
+    assert_eq!(
+        (world.server(1).order, world.server(1).changed_at),
+        (Some(order(59 * 60)), Some(at(59 * 60)))
+    );
+
+    let mut world = World::with(vec![server(1)]);
+    let fold = world.fold_until(60, 3_600, &every_minute[..1]);
+    assert_eq!(
+        told(&fold),
+        ["toolbox v1 active", "mcp-1 v1 running/healthy"],
+        "the rest is still unread"
+    );
+    let mut world = World::with(vec![server(1)]);
+    let fold = world.fold_at(3_600, &every_minute[..1]);
+    assert_eq!(
+        told(&fold),
+        ["toolbox v1 active", "mcp-1 v1 unknown/unknown agent_unreachable"],
+        "read to its end, silence is silence"
+    );
+}
+
+#[test]
 fn late_and_repeated_reports_change_nothing() {
     let mut world = World::with(vec![server(1)]);
     world.fold(&[whole(10, vec![item(1, "running")])]);

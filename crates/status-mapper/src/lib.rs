@@ -38,7 +38,6 @@
 //! - Let one bad report, row or event hold up the others.
 
 mod announcer;
-mod catch_up;
 mod clock;
 mod config;
 mod decisions;

@@ -3,6 +3,13 @@
 //! The mapper reaches NATS through a gate. While it waits for a row that the test has locked, the gate closes: what the
 //! mapper commits next, it cannot publish. It is killed there, and another takes over.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test may panic and has a clock"
+)]
+
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};

@@ -1,5 +1,7 @@
 //! Frozen payloads of version 1. A golden that has to be changed is a bug in the change: add version 2.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
 use std::path::PathBuf;
 
 use domain::{

@@ -117,10 +117,17 @@ impl World {
 
     /// Folds, and keeps what the fold says is to be written.
     pub(crate) fn fold_at(&mut self, now: i64, reports: &[Report]) -> Fold {
+        self.fold_until(now, now, reports)
+    }
+
+    /// As [`World::fold_at`], with reports newer than `known_until` still unread.
+    pub(crate) fn fold_until(&mut self, known_until: i64, now: i64, reports: &[Report]) -> Fold {
+        let (toolbox, servers) = (self.toolbox.clone(), self.servers.clone());
         let fold = fold(
-            self.toolbox.clone(),
-            self.servers.clone(),
+            toolbox,
+            servers,
             reports,
+            at(known_until),
             at(now),
             &self.thresholds,
         );

@@ -26,7 +26,6 @@ use tokio_util::sync::CancellationToken;
 use wire::streams;
 
 use crate::announcer::Announcer;
-use crate::catch_up;
 use crate::clock;
 use crate::config::Pace;
 use crate::decisions::Decisions;
@@ -246,7 +245,7 @@ impl Ingest {
             let Some((_, reports)) = given.and_then(|at| toolboxes.get(at)) else {
                 continue;
             };
-            let fold = catch_up::fold(toolbox, servers, reports, known_until, now, &self.thresholds);
+            let fold = domain::fold(toolbox, servers, reports, known_until, now, &self.thresholds);
             folded.push((id, fold.counts.clone()));
             decisions
                 .take_fold(fold, |change| batch.traces.of(change, reports))

@@ -311,7 +311,7 @@ async fn the_second_batch_reads_what_the_first_wrote(pool: PgPool) {
     until_somebody_waits(&mut watcher).await;
 
     let newer = whole_report(home.id, order(10, 2), &[&server], "running");
-    let fold = domain::fold(toolbox, servers, &[newer], at(10), &Thresholds::default());
+    let fold = domain::fold(toolbox, servers, &[newer], at(10), at(10), &Thresholds::default());
     let writes = Writes {
         toolboxes: vec![fold.toolbox],
         servers: fold.write,

@@ -121,7 +121,7 @@ pub(crate) async fn take_reports(pool: &PgPool, reports: &[Report], now: Timesta
     let mut transaction = pool.begin().await.unwrap();
     let mut writes = Writes::default();
     for (toolbox, servers) in batch::lock(&mut transaction, &toolboxes).await.unwrap() {
-        let fold = domain::fold(toolbox, servers, reports, now, &Thresholds::default());
+        let fold = domain::fold(toolbox, servers, reports, now, now, &Thresholds::default());
         if fold.write_toolbox {
             writes.toolboxes.push(fold.toolbox);
         }
