@@ -91,7 +91,7 @@ impl Bus {
             link,
             name,
             api_timeout,
-            replicas,
+            replicas: replicas.max(1),
             metrics,
         }));
         bus.check_server()?;

@@ -1,5 +1,6 @@
 //! A message as it arrives.
 
+use std::fmt;
 use std::sync::Arc;
 
 use async_nats::jetstream::message::StreamMessage;
@@ -14,7 +15,7 @@ use crate::trace;
 ///
 /// Subject, body and headers are what a publisher sent: data, trusted no further than who may publish there. The
 /// numbers and the time are the server's.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Delivery {
     /// Where it was published.
     pub subject: String,
@@ -100,6 +101,19 @@ impl Delivery {
     }
 }
 
+/// Tells what it is, not what is in it: a body does not belong in a log.
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery")
+            .field("subject", &self.subject)
+            .field("sequence", &self.sequence)
+            .field("deliveries", &self.deliveries)
+            .field("published_at", &self.published_at)
+            .field("body_bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
 /// A server's time. One beyond the calendar is as good as the calendar's end.
 fn timestamp(nanoseconds: i128) -> Timestamp {
     Timestamp::from_nanosecond(nanoseconds).unwrap_or(if nanoseconds < 0 {
@@ -107,4 +121,74 @@ fn timestamp(nanoseconds: i128) -> Timestamp {
     } else {
         Timestamp::MAX
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use async_nats::{ConnectOptions, StatusCode};
+
+    use super::*;
+
+    fn message(reply: Option<&str>) -> Message {
+        Message {
+            subject: "dtma.raw.v1.x".into(),
+            reply: reply.map(Subject::from),
+            payload: "body".into(),
+            headers: None,
+            status: Some(StatusCode::REQUEST_TERMINATED),
+            description: Some("Consumer Deleted".to_owned()),
+            length: 0,
+        }
+    }
+
+    #[tokio::test]
+    async fn the_reply_subject_alone_tells_a_message_from_the_server_s_own_words() {
+        // A client that waits for a server; none is needed to read a message.
+        let client = ConnectOptions::new()
+            .retry_on_initial_connect()
+            .connect("127.0.0.1:1")
+            .await
+            .unwrap();
+        let context = jetstream::new(client);
+        let delivered = message(Some("$JS.ACK.DTMA_RAW.quick.2.10.5.1795380129029444338.7"));
+        let delivery = Delivery::from_consumer(delivered, &context).unwrap();
+        assert_eq!(
+            (
+                delivery.sequence,
+                delivery.deliveries,
+                delivery.place,
+                delivery.pending
+            ),
+            (10, 2, 5, 7)
+        );
+        assert_eq!(delivery.published_at.as_nanosecond(), 1_795_380_129_029_444_338);
+        for reply in [
+            None,
+            Some("_INBOX.x"),
+            Some("$JS.ACK.too.few"),
+            Some("$JS.ACK.S.C.x.1.1.1.1"),
+        ] {
+            assert!(
+                Delivery::from_consumer(message(reply), &context).is_err(),
+                "{reply:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_body_is_printed() {
+        let delivery = Delivery {
+            subject: "s".to_owned(),
+            body: "secret".into(),
+            sequence: 1,
+            deliveries: 1,
+            published_at: timestamp(0),
+            pending: 0,
+            headers: Arc::default(),
+            reply: None,
+            place: 0,
+        };
+        assert!(!format!("{delivery:?}").contains("secret"));
+        assert_eq!(timestamp(i128::MAX), Timestamp::MAX);
+    }
 }

@@ -45,8 +45,8 @@
 //! # A limit that is not ours to lift
 //! The NATS server stores whatever bytes a publisher sends as headers. The client closes its connection on headers
 //! that are not text of the form `name: value`, and its task ends on a lone carriage return within one. Consumers,
-//! followers and watchers find such a message by what was delivered and never arrived, make it a dead letter and go
-//! on; a task that ended is [`BusError::Closed`], and consumers of the process that takes over get past it. A
+//! followers and watchers find such a message by what was delivered and never arrived, make it a dead letter, take it
+//! out of its stream and go on; a task that ended is [`BusError::Closed`], and consumers of the process that takes over get past it. A
 //! follower of a process that takes over does not: who may publish has to be restricted by NATS permissions, as it
 //! has to be anyway.
 

@@ -1,11 +1,12 @@
 //! Publishing: CloudEvents in binary mode, deduplicated by the event's id, acknowledged by the stream.
 
+use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
+use async_nats::jetstream;
 use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::{self};
 use async_nats::{HeaderMap, HeaderName, HeaderValue, header};
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -30,7 +31,7 @@ pub struct Receipt {
 }
 
 /// A message ready to go, with its body already encoded: what an outbox holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Outgoing {
     /// Where to, from [`wire::subjects`].
     pub subject: String,
@@ -47,6 +48,20 @@ pub struct Outgoing {
     pub ttl: Option<Duration>,
     /// Replaces everything its subject held.
     pub rollup: bool,
+}
+
+/// Tells what it is, not what is in it: a body does not belong in a log.
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outgoing")
+            .field("subject", &self.subject)
+            .field("id", &self.id)
+            .field("type_name", &self.type_name)
+            .field("body_bytes", &self.body.len())
+            .field("ttl", &self.ttl)
+            .field("rollup", &self.rollup)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Bus {

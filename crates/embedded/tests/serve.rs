@@ -54,7 +54,7 @@ impl Family {
         let note = dir.join("note");
         // Renamed, so that it is seen whole or not at all.
         let script = format!(
-            "cd '{}' && echo \"$$ $DATABASE_URL\" > n && mv n note && sleep 600; exit 0",
+            "cd '{}' && echo \"$$ $DATABASE_URL\" > n && mv n note && setpriv --pdeathsig KILL sleep 600; exit 0",
             dir.display()
         );
         let arguments = [
