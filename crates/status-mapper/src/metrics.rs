@@ -19,6 +19,7 @@ pub(crate) struct Metrics {
     blind: Gauge<u64>,
     registry_toolboxes: Gauge<u64>,
     registry_instances: Gauge<u64>,
+    registry_unusable: Gauge<u64>,
     mirror_writes: Counter<u64>,
     rebuild_published: Counter<u64>,
 }
@@ -104,6 +105,10 @@ impl Metrics {
             ),
             registry_toolboxes: gauge("status_mapper.registry.toolboxes", "Toolboxes in the registry"),
             registry_instances: gauge("status_mapper.registry.instances", "Instances in the registry"),
+            registry_unusable: gauge(
+                "status_mapper.registry.unusable",
+                "Rows of the registry that nothing can be done with",
+            ),
             mirror_writes: counter(
                 "status_mapper.mirror.writes",
                 "Entries put to or deleted from the pollers' bucket",
@@ -170,9 +175,10 @@ impl Metrics {
         self.blind.record(blind.into(), &[]);
     }
 
-    pub(crate) fn registry(&self, toolboxes: usize, instances: usize) {
+    pub(crate) fn registry(&self, toolboxes: usize, instances: usize, unusable: usize) {
         self.registry_toolboxes.record(toolboxes as u64, &[]);
         self.registry_instances.record(instances as u64, &[]);
+        self.registry_unusable.record(unusable as u64, &[]);
     }
 
     pub(crate) fn mirror_write(&self, operation: &'static str) {

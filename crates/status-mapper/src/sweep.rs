@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bus::Bus;
 use domain::{Thresholds, observer_blind};
+use jiff::Timestamp;
 use store::sweep::Candidate;
 use store::{ErrorKind, StoreError};
 use tokio::sync::watch;
@@ -82,9 +83,15 @@ impl Sweep {
             None => None,
         };
         let pool = self.announcer.database.pool();
-        let fleet =
-            store::sweep::fleet_silence(pool, clock::now(), &self.thresholds, self.ages.overdue_grace)
-                .await?;
+        // One instant for both questions: between two, a fleet could grow old without being silent.
+        let now = clock::now();
+        // Toolboxes are heard in turn, so they cross an age in turn. Whether most have fallen silent is to be known
+        // before the first of them does.
+        let early = Thresholds {
+            healthy_for: self.thresholds.healthy_for / 2,
+            ..self.thresholds
+        };
+        let fleet = store::sweep::fleet_silence(pool, now, &early, self.ages.overdue_grace).await?;
         let silent = observer_blind(fleet, self.ages.blind_minimum);
         let sight = self.eyes.look(Instant::now(), glance, silent);
         self.tell_late(sight == Sight::Late, glance);
@@ -106,6 +113,7 @@ impl Sweep {
             _ => self.announcer.clone(),
         };
         Act {
+            now,
             announcer: &announcer,
             thresholds: &self.thresholds,
             blind: blind.is_some(),
@@ -150,6 +158,7 @@ impl Sweep {
 
 /// One round of sweeping.
 struct Act<'a> {
+    now: Timestamp,
     announcer: &'a Announcer,
     thresholds: &'a Thresholds,
     blind: bool,
@@ -180,14 +189,15 @@ impl Act<'_> {
     /// One transaction: how many candidates there were, and how many changes came of them.
     async fn once(&self) -> Result<(usize, usize), StoreError> {
         let mut transaction = self.announcer.database.begin().await?;
-        let now = clock::now();
         let candidates =
-            store::sweep::candidates(&mut transaction, now, self.thresholds, self.blind, AT_ONCE).await?;
+            store::sweep::candidates(&mut transaction, self.now, self.thresholds, self.blind, AT_ONCE)
+                .await?;
         let mut decisions = Decisions::default();
         for candidate in &candidates {
-            let decided = candidate
-                .server
-                .sweep(candidate.circumstances(self.blind), now, self.thresholds);
+            let decided =
+                candidate
+                    .server
+                    .sweep(candidate.circumstances(self.blind), self.now, self.thresholds);
             if let Some((server, change)) = decided
                 && let Err(error) = decisions.take_server(server, &[change], None)
             {
@@ -204,9 +214,9 @@ impl Act<'_> {
     /// The same, each server in a transaction of its own: one that cannot be written must not hold up the others.
     async fn one_by_one(&self, shutdown: &CancellationToken) -> Result<(usize, usize), StoreError> {
         let mut transaction = self.announcer.database.begin().await?;
-        let now = clock::now();
         let candidates =
-            store::sweep::candidates(&mut transaction, now, self.thresholds, self.blind, AT_ONCE).await?;
+            store::sweep::candidates(&mut transaction, self.now, self.thresholds, self.blind, AT_ONCE)
+                .await?;
         // Gives the locks back; each is taken again below, with its row as it is then.
         drop(transaction);
         let mut announced = 0;
@@ -227,12 +237,11 @@ impl Act<'_> {
     async fn one(&self, candidate: &Candidate) -> Result<usize, StoreError> {
         let mut transaction = self.announcer.database.begin().await?;
         let locked = store::batch::lock(&mut transaction, &[candidate.server.toolbox]).await?;
-        let now = clock::now();
         let mut decisions = Decisions::default();
         let servers = locked.into_iter().flat_map(|(_, servers)| servers);
         for server in servers.filter(|server| server.id == candidate.server.id) {
             if let Some((server, change)) =
-                server.sweep(candidate.circumstances(self.blind), now, self.thresholds)
+                server.sweep(candidate.circumstances(self.blind), self.now, self.thresholds)
                 && let Err(error) = decisions.take_server(server, &[change], None)
             {
                 tracing::error!(error = format!("{error:#}"), "failed to sweep a server");

@@ -120,6 +120,11 @@ impl Cause {
             .and_then(|refused| refused.code())
             .map(|code| code.into_owned());
         let kind = match (error, code.as_deref()) {
+            // A partition's own bound, which has no name as a constraint: the row was on its way to the default partition
+            // when its week was made. On the next try it finds its week.
+            (sqlx::Error::Database(refused), Some(CHECK_VIOLATION)) if refused.constraint().is_none() => {
+                ErrorKind::Transient
+            }
             (sqlx::Error::Database(_), Some(code)) => kind_of_code(code),
             (sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed, _) => {
                 ErrorKind::Transient
@@ -153,6 +158,9 @@ impl fmt::Display for Cause {
         }
     }
 }
+
+/// PostgreSQL's code for a row that a check constraint, or the bound of its partition, does not admit.
+const CHECK_VIOLATION: &str = "23514";
 
 /// PostgreSQL's codes, by class (the first two characters) where a whole class is of one kind.
 fn kind_of_code(code: &str) -> ErrorKind {

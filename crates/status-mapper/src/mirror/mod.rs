@@ -151,7 +151,7 @@ impl Mirror {
             .sum();
         self.announcer
             .metrics
-            .registry(registry.toolboxes.len(), instances);
+            .registry(registry.toolboxes.len(), instances, registry.unusable.len());
         self.tell_unusable(&registry.unusable);
         self.say_farewell(&registry).await?;
         self.versions = registry

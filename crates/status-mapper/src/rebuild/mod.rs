@@ -182,8 +182,10 @@ impl Rebuild {
             0 => HashMap::new(),
             _ => heard::read_all(&self.bus, &self.shutdown).await,
         };
-        let wrong = self.compare(&mut heard).await?;
-        let wrong: Vec<ToolboxId> = wrong.into_iter().collect();
+        let wrong: Vec<ToolboxId> = self.compare(&mut heard).await?.into_iter().collect();
+        // First, because what moved to another account is told there by its departure, with a version of its own.
+        let tombstones = self.orphans.end(heard, &self.shutdown).await?;
+        self.announcer.metrics.rebuild_published("tombstone", tombstones);
         let (mut published, mut renumbered) = (0, 0);
         for toolboxes in wrong.chunks(AT_ONCE) {
             if self.shutdown.is_cancelled() {
@@ -199,8 +201,6 @@ impl Rebuild {
             published += repaired.published;
             renumbered += repaired.renumbered;
         }
-        let tombstones = self.orphans.end(heard, &self.shutdown).await?;
-        self.announcer.metrics.rebuild_published("tombstone", tombstones);
         if published + renumbered + tombstones > 0 {
             tracing::info!(
                 published,

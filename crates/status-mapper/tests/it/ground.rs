@@ -304,10 +304,11 @@ impl Mapper {
         .await;
     }
 
-    pub(crate) async fn until_not_ready(&self) -> String {
+    /// Waits until it is not ready for that reason, and returns all reasons.
+    pub(crate) async fn until_not_ready(&self, why: &str) -> String {
         eventually("the mapper is not ready", async || {
             let (status, body) = self.readyz().await?;
-            (status == 503).then_some(body)
+            (status == 503 && body.contains(why)).then_some(body)
         })
         .await
     }

@@ -222,3 +222,33 @@ async fn upkeep_does_not_queue_behind_a_writer(pool: PgPool) {
     assert_eq!(ensure(&pool, NOW, Duration::ZERO).await, 1);
     assert_eq!(filed(&pool).await, [("status_changes_20261116".to_owned(), 1)]);
 }
+
+/// A writer that was on its way to the default partition while its week was made is refused there. That is nobody's
+/// fault, and the same again finds the week.
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn a_writer_that_meets_the_making_of_its_week_may_try_again(pool: PgPool) {
+    let home = add_toolbox(&pool, 1).await;
+    let server = add_server(&pool, &home, 10).await;
+    let mut upkeep = pool.begin().await.unwrap();
+    assert_eq!(
+        ensure_partitions(&mut upkeep, NOW, Duration::ZERO).await.unwrap(),
+        1
+    );
+    let writer = tokio::spawn({
+        let (pool, change) = (pool.clone(), change(&server, 1, day(0)));
+        async move {
+            let changes = vec![change_row(&change)];
+            let writes = Writes {
+                changes,
+                ..Writes::default()
+            };
+            write(&pool, &writes).await
+        }
+    });
+    until_somebody_waits(&mut pool.acquire().await.unwrap()).await;
+    upkeep.commit().await.unwrap();
+    let refused = writer.await.unwrap().unwrap_err();
+    assert!(refused.is_transient(), "{refused}");
+    announce(&pool, &change(&server, 1, day(0))).await;
+    assert_eq!(filed(&pool).await, [("status_changes_20261116".to_owned(), 1)]);
+}
