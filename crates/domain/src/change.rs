@@ -6,8 +6,9 @@ use crate::id::{AccountId, ServerId, ToolboxId};
 use crate::labels::labels;
 use crate::reason::LastError;
 use crate::server::Server;
-use crate::settle::{Circumstances, Thresholds, settle};
+use crate::settle::{Circumstances, settle};
 use crate::status::{Health, McpState};
+use crate::thresholds::Thresholds;
 use crate::toolbox::Toolbox;
 
 labels! {

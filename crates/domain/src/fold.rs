@@ -10,8 +10,9 @@ use crate::order::Order;
 use crate::reason::ReasonCode;
 use crate::report::{ContainerReport, Coverage, Outcome, Report};
 use crate::server::{Server, Taken};
-use crate::settle::{Circumstances, Thresholds};
+use crate::settle::Circumstances;
 use crate::status::StatusOnToolbox;
+use crate::thresholds::Thresholds;
 use crate::time::age;
 use crate::toolbox::Toolbox;
 

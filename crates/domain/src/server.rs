@@ -6,23 +6,12 @@ use jiff::Timestamp;
 
 use crate::docker::DockerHealth;
 use crate::id::{AccountId, ContainerId, InstanceName, ServerId, ToolboxId};
-use crate::labels::labels;
 use crate::order::Order;
 use crate::reason::{LastError, Reason, ReasonCode};
 use crate::report::ContainerReport;
-use crate::settle::Thresholds;
-use crate::status::{DtmaStatus, Health, McpState, StatusOnToolbox, dtma_status, label_for};
+use crate::status::{Desired, DtmaStatus, Health, McpState, StatusOnToolbox, dtma_status, label_for};
+use crate::thresholds::Thresholds;
 use crate::time::{age, minus, plus};
-
-labels! {
-    /// What the people in charge want a server to be.
-    Desired {
-        /// Up.
-        Running = "running",
-        /// Down.
-        Stopped = "stopped",
-    }
-}
 
 /// A server as its row has it: intent, facts, and the view last announced.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,6 @@ use std::fmt;
 
 use crate::labels::labels;
 use crate::reason::{Reason, ReasonCode};
-use crate::server::Desired;
 
 labels! {
     /// What an agent's word means. Six values; every word of every agent generation falls into one.
@@ -53,6 +52,16 @@ labels! {
         Unhealthy = "unhealthy",
         /// Nothing can be said.
         Unknown = "unknown",
+    }
+}
+
+labels! {
+    /// What the people in charge want a server to be.
+    Desired {
+        /// Up.
+        Running = "running",
+        /// Down.
+        Stopped = "stopped",
     }
 }
 
