@@ -84,7 +84,7 @@ impl Server {
             (Some(now), Some(then)) => now.same_as(then),
             (now, then) => now == then,
         };
-        let same = self.version > 0
+        let same = self.changed_at.is_some()
             && self.state == announced.state
             && self.health == announced.health
             && code(self) == code(announced)
@@ -93,7 +93,7 @@ impl Server {
         if same && announced.observation.is_some() == self.observation.is_some() {
             return None;
         }
-        let before = (self.version > 0).then_some((announced.state, announced.health));
+        let before = self.changed_at.map(|_| (announced.state, announced.health));
         self.version += 1;
         self.changed_at = Some(now);
         Some(ServerChange {
@@ -113,7 +113,7 @@ impl Server {
         thresholds: &Thresholds,
     ) -> Option<(Server, Change)> {
         let mut after = self.clone();
-        let cause = if self.version == 0 {
+        let cause = if self.changed_at.is_none() {
             Cause::Registry
         } else {
             Cause::Age

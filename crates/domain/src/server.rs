@@ -44,9 +44,9 @@ pub struct Server {
     pub health: Health,
     /// Why, as last announced.
     pub last_error: Option<LastError>,
-    /// Number of changes announced so far; 0 before the first.
+    /// Number of the last change announced under this id; 0 where there was none.
     pub version: u64,
-    /// When the last of them was decided.
+    /// When that was decided; `None` until this row has been announced.
     pub changed_at: Option<Timestamp>,
 }
 

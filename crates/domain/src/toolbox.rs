@@ -44,9 +44,9 @@ pub struct Toolbox {
     pub problem: Option<LastError>,
     /// The agent's version, as last heard.
     pub agent_version: Option<String>,
-    /// Number of changes announced so far.
+    /// Number of the last change announced under this id; 0 where there was none.
     pub version: u64,
-    /// When the last of them was decided.
+    /// When that was decided; `None` until this row has been announced.
     pub changed_at: Option<Timestamp>,
 }
 

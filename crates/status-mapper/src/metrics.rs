@@ -197,3 +197,87 @@ fn add(counter: &Counter<u64>, count: u64, attributes: &[KeyValue]) {
         counter.add(count, attributes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::metrics::MeterProvider as _;
+    use opentelemetry_sdk::metrics::SdkMeterProvider;
+
+    use super::*;
+
+    /// Dashboards and alarms know these names: a change here breaks them.
+    #[test]
+    fn every_name_as_it_is_scraped() {
+        let registry = prometheus::Registry::new();
+        let reader = opentelemetry_prometheus::exporter()
+            .with_registry(registry.clone())
+            .without_target_info()
+            .build()
+            .unwrap();
+        let provider = SdkMeterProvider::builder().with_reader(reader).build();
+        let metrics = Metrics::on(&provider.meter("test"));
+
+        for result in [
+            ReportResult::Accepted,
+            ReportResult::Stale,
+            ReportResult::UnknownToolbox,
+            ReportResult::Rejected,
+        ] {
+            metrics.reports(result, 1);
+        }
+        metrics.fold(&domain::Counts {
+            accepted: 1,
+            stale: 1,
+            older_incarnation: 1,
+            unknown_container: 1,
+            foreign_instance: vec![domain::ServerId(uuid::Uuid::nil())],
+            duplicate_item: 1,
+        });
+        metrics.change("server", "report");
+        metrics.batch(1, 0.1);
+        metrics.change_latency(0.1);
+        metrics.relay_late(1);
+        metrics.outbox_age(0.0);
+        metrics.sweep_changes(1);
+        metrics.blind(true);
+        metrics.registry(1, 2, 3);
+        metrics.mirror_write("put");
+        metrics.rebuild_published("standing", 1);
+
+        let mut names = Vec::new();
+        for family in registry.gather() {
+            let mut labels: Vec<&str> = family
+                .get_metric()
+                .iter()
+                .flat_map(|metric| metric.get_label())
+                .map(prometheus::proto::LabelPair::name)
+                // The exporter's own, on everything.
+                .filter(|label| !label.starts_with("otel_scope"))
+                .collect();
+            labels.sort_unstable();
+            labels.dedup();
+            names.push(format!("{}{{{}}}", family.name(), labels.join(",")));
+        }
+        assert_eq!(
+            names,
+            [
+                "status_mapper_batch_duration_seconds{}",
+                "status_mapper_batch_size{}",
+                "status_mapper_blind{}",
+                "status_mapper_change_latency_seconds{}",
+                "status_mapper_changes_total{cause,kind}",
+                "status_mapper_foreign_instances_total{}",
+                "status_mapper_items_ignored_total{why}",
+                "status_mapper_mirror_writes_total{operation}",
+                "status_mapper_outbox_oldest_age_seconds{}",
+                "status_mapper_rebuild_published_total{kind}",
+                "status_mapper_registry_instances{}",
+                "status_mapper_registry_toolboxes{}",
+                "status_mapper_registry_unusable{}",
+                "status_mapper_relay_late_total{}",
+                "status_mapper_reports_total{result}",
+                "status_mapper_sweep_changes_total{}",
+            ]
+        );
+    }
+}

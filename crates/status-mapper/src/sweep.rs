@@ -67,7 +67,7 @@ struct Sweep {
     announcer: Announcer,
     thresholds: Thresholds,
     ages: Ages,
-    /// Whether old reports are to be judged by their age, see [`crate::catch_up`].
+    /// Whether old reports are to be judged by the present: nobody may wait for newer ones any more.
     late: watch::Sender<bool>,
     /// Why the alarm is up, while it is.
     alarm: Option<Cause>,

@@ -26,7 +26,10 @@ macro_rules! select_servers {
                 i.desired_state, i.monitored, i.as_of, i.as_of_seq,
                 i.observed_status, i.observed_since, i.observed_detail,
                 i.container_id, i.last_started_at, i.mcp_state, i.health, i.last_error,
-                i.status_version, i.status_changed_at
+                -- One that was never announced may have had a life before, under the same id: its numbers go on.
+                CASE WHEN i.status_changed_at IS NULL
+                    THEN COALESCE((SELECT max(c.version) FROM status_changes AS c WHERE c.subject_id = i.id), 0)
+                    ELSE i.status_version END AS "status_version!", i.status_changed_at
             FROM account_tool_instances AS i
             JOIN account_tool_environments AS t ON t.id = i.account_tool_environment_id AND t.user_id IS NOT NULL
             "# + $rest
@@ -46,7 +49,9 @@ macro_rules! select_toolboxes {
                 CASE WHEN t.last_heartbeat_at BETWEEN '1970-01-01Z' AND '9000-01-01Z'
                     THEN t.last_heartbeat_at::timestamptz END AS heard_at,
                 t.expected_by, t.agent_status, t.agent_problem, t.dtma_last_known_version::text AS agent_version,
-                t.status_version, t.status_changed_at
+                CASE WHEN t.status_changed_at IS NULL
+                    THEN COALESCE((SELECT max(c.version) FROM status_changes AS c WHERE c.subject_id = t.id), 0)
+                    ELSE t.status_version END AS "status_version!", t.status_changed_at
             FROM account_tool_environments AS t
             WHERE t.user_id IS NOT NULL "# + $rest
             $(, $argument)*

@@ -156,7 +156,7 @@ async fn due(
                 END AS state
             ) AS s
             WHERE ($1::uuid IS NULL OR i.id > $1)
-                AND (i.status_version = 0 OR i.mcp_state || '/' || i.health || '/' || COALESCE(c.announced, '') <> CASE
+                AND (i.status_changed_at IS NULL OR i.mcp_state || '/' || i.health || '/' || COALESCE(c.announced, '') <> CASE
                     WHEN i.observed_status IS NULL OR i.as_of IS NULL
                         THEN CASE c.label WHEN 'pending_delete' THEN 'stopping' ELSE 'unknown' END || '/unknown/'
                     WHEN i.as_of < $5 THEN 'unknown/unknown/' || c.silence

@@ -291,7 +291,7 @@ fn sum(value: &serde_json::Value) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_row_that_goes_leaves_a_tombstone_and_never_comes_back() {
+async fn a_row_that_goes_leaves_a_tombstone_and_comes_back_only_by_its_owner() {
     let world = World::start(Setup::default()).await;
     world.all_running().await;
     let toolbox = world.sim.toolbox(0);

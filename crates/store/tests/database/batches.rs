@@ -87,9 +87,11 @@ async fn crossing_batches_never_deadlock(pool: PgPool) {
             let mut writes = Writes::default();
             for (mut toolbox, servers) in batch::lock(&mut transaction, &ids).await? {
                 toolbox.version += 1;
+                toolbox.changed_at = Some(NOW);
                 writes.toolboxes.push(toolbox);
                 writes.servers.extend(servers.into_iter().map(|mut server| {
                     server.version += 1;
+                    server.changed_at = Some(NOW);
                     server
                 }));
             }

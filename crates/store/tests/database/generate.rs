@@ -111,6 +111,8 @@ pub(crate) fn server(n: u128, toolbox: ToolboxId) -> impl Strategy<Value = Serve
             server.version,
             server.changed_at,
         ) = view;
+        // What was never announced has no number yet.
+        server.version *= u64::from(server.changed_at.is_some());
         server
     })
 }
@@ -141,6 +143,7 @@ pub(crate) fn toolbox(n: u128) -> impl Strategy<Value = Toolbox> {
                 ) = times;
                 (toolbox.status, toolbox.problem, toolbox.agent_version) = (status, problem, agent_version);
                 (toolbox.version, toolbox.changed_at) = (version, changed_at);
+                toolbox.version *= u64::from(changed_at.is_some());
                 toolbox
             },
         )

@@ -234,7 +234,7 @@ async fn codes_of_a_newer_version_settle(pool: PgPool) {
     }
     sqlx::raw_sql(
         r#"UPDATE account_tool_environments SET agent_problem = '{"code": "from_the_future", "message": "", "at": 7}';
-        UPDATE account_tool_instances SET status_version = 3, observed_status = 'exited',
+        UPDATE account_tool_instances SET status_version = 3, status_changed_at = '2026-11-18', observed_status = 'exited',
             observed_since = '2026-11-18', as_of = '2026-11-18', as_of_seq = 1,
             last_error = '{"code": "from_the_future"}',
             observed_detail = '{"reason": {"code": "from_the_future", "message": "?"}}'"#,
