@@ -39,8 +39,10 @@ impl Progress {
     }
 
     pub(crate) fn ready(&self, endpoints: &Path, demo: usize) {
+        // As this program was called, so that the line can be pasted.
+        let program = std::env::args().next().unwrap_or_else(|| "statusctl".to_owned());
         let mut text = format!(
-            "\nReady after {:.1?}. Where everything is: {}\nWatch it:  statusctl watch",
+            "\nReady after {:.1?}. Where everything is: {}\nWatch it:  {program} watch",
             self.began.elapsed(),
             endpoints.display()
         );
