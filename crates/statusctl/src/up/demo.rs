@@ -8,7 +8,10 @@ use store::Database;
 use store::registration::{NewInstance, NewToolbox};
 
 /// Registers toolboxes and instances; what is there already gets the simulation's present addresses and tokens.
-pub(crate) async fn register(database: &Database, fleet: &[ToolboxInfo]) -> anyhow::Result<()> {
+///
+/// # Errors
+/// When the database refuses; then nothing of it is registered.
+pub async fn register(database: &Database, fleet: &[ToolboxInfo]) -> anyhow::Result<()> {
     let mut transaction = database.begin().await?;
     for toolbox in fleet {
         let new = NewToolbox {

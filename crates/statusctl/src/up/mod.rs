@@ -3,7 +3,7 @@
 //! Order of start: NATS, PostgreSQL, migrations, status-mapper, dtma-poller, simulated agents, `endpoints.json`.
 //! The end is the same in reverse, so that each service still has what it needs to drain.
 
-mod demo;
+pub mod demo;
 mod progress;
 mod secrets;
 

@@ -112,10 +112,9 @@ async fn lines(events: impl Stream<Item = bus::Delivery>) -> anyhow::Result<()> 
     let mut events = std::pin::pin!(events);
     while let Some(delivery) = events.next().await {
         // Compact whatever the publisher's spacing was: a line is an event.
-        match serde_json::from_slice::<&serde_json::value::RawValue>(&delivery.body) {
-            Ok(_) => {
-                let value: serde_json::Value = serde_json::from_slice(&delivery.body)?;
-                if print_line(&value.to_string()).is_err() {
+        match serde_json::from_slice::<serde_json::Value>(&delivery.body) {
+            Ok(event) => {
+                if print_line(&event.to_string()).is_err() {
                     return Ok(());
                 }
             }

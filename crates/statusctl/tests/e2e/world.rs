@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use bus::{Bus, BusOptions, From as Begin};
 use clap::Parser as _;
-use domain::{AccountId, InstanceName, ServerId, ToolboxId};
 use dtma_sim::{DialectMix, Sim, SimConfig, SimHandle, ToolboxInfo};
 use embedded::{NatsOptions, NatsServer, Postgres, PostgresOptions};
 use futures_util::StreamExt as _;
@@ -13,7 +12,6 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use service::Lifecycle;
 use sqlx::PgPool;
-use store::registration::{NewInstance, NewToolbox};
 use store::{Database, DatabaseOptions};
 use tempfile::TempDir;
 use tokio::sync::Notify;
@@ -175,31 +173,9 @@ impl World {
 
     /// Inserts toolboxes and instances as the owner application would.
     pub(crate) async fn register(&self, fleet: &[ToolboxInfo]) {
-        let mut transaction = self.database.begin().await.unwrap();
-        for toolbox in fleet {
-            let new = NewToolbox {
-                id: ToolboxId(toolbox.id),
-                account: AccountId(toolbox.account_id),
-                name: toolbox.name.clone(),
-                base_url: toolbox.base_url.clone(),
-                token: SecretString::from(toolbox.token.clone()),
-            };
-            store::registration::put_toolbox(&mut *transaction, &new)
-                .await
-                .unwrap();
-            for instance in &toolbox.instances {
-                let name = InstanceName::new(&instance.name).unwrap();
-                let new = NewInstance {
-                    id: ServerId(instance.id),
-                    toolbox: ToolboxId(toolbox.id),
-                    name,
-                };
-                store::registration::put_instance(&mut *transaction, &new)
-                    .await
-                    .unwrap();
-            }
-        }
-        transaction.commit().await.unwrap();
+        statusctl::up::demo::register(&self.database, fleet)
+            .await
+            .unwrap();
     }
 
     /// Waits until every instance of the fleet is announced as running and healthy.
