@@ -15,8 +15,8 @@ const PURGE: &str = "PURGE";
 /// snapshot; a marker that stayed for ever would be a leak.
 const MARKER_TTL: Duration = Duration::from_secs(3600);
 
-static STREAM: LazyLock<String> = LazyLock::new(|| format!("KV_{}", streams::TOOLBOXES));
-static PREFIX: LazyLock<String> = LazyLock::new(|| format!("$KV.{}.", streams::TOOLBOXES));
+static STREAM: LazyLock<String> = LazyLock::new(|| format!("KV_{}", streams::TOOLBOXES.name));
+static PREFIX: LazyLock<String> = LazyLock::new(|| format!("$KV.{}.", streams::TOOLBOXES.name));
 
 /// The stream behind the bucket.
 pub(crate) fn stream_name() -> &'static str {
@@ -44,7 +44,7 @@ pub(crate) fn stream_config(replicas: usize) -> stream::Config {
         name: STREAM.clone(),
         description: Some("What pollers need to know of each toolbox; mirrored from the tables".to_owned()),
         subjects: vec![all_keys()],
-        max_messages_per_subject: streams::TOOLBOXES_HISTORY.into(),
+        max_messages_per_subject: streams::TOOLBOXES.history.into(),
         max_messages: -1,
         max_bytes: -1,
         max_message_size: -1,

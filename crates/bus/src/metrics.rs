@@ -79,7 +79,7 @@ fn stream_of(subject: &str) -> &'static str {
     let stream = streams::ALL
         .into_iter()
         .find(|stream| stream.subjects.iter().any(|pattern| takes(pattern)));
-    stream.map_or(streams::TOOLBOXES, |stream| stream.name)
+    stream.map_or(streams::TOOLBOXES.name, |stream| stream.name)
 }
 
 #[cfg(test)]
@@ -92,8 +92,8 @@ mod tests {
         assert_eq!(stream_of("dtma.raw.v1.x"), "DTMA_RAW");
         assert_eq!(stream_of("mcp.status.v1.a.b"), "MCP_STATUS");
         assert_eq!(stream_of("dtma.dlq.DTMA_RAW"), "DTMA_DLQ");
-        assert_eq!(stream_of("dtma.dlq"), streams::TOOLBOXES);
-        assert_eq!(stream_of("poll.due.x.y"), streams::TOOLBOXES);
-        assert_eq!(stream_of("$KV.toolboxes.x"), streams::TOOLBOXES);
+        assert_eq!(stream_of("dtma.dlq"), streams::TOOLBOXES.name);
+        assert_eq!(stream_of("poll.due.x.y"), streams::TOOLBOXES.name);
+        assert_eq!(stream_of("$KV.toolboxes.x"), streams::TOOLBOXES.name);
     }
 }

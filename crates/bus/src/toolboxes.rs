@@ -74,7 +74,7 @@ impl Toolboxes {
             let step = tokio::time::timeout(self.bus.api_timeout(), watch.step()).await;
             let step = step.map_err(|_| {
                 self.bus
-                    .unanswered(format!("read the bucket {}", streams::TOOLBOXES))
+                    .unanswered(format!("read the bucket {}", streams::TOOLBOXES.name))
             })?;
             match step? {
                 Some(RegistryChange::Snapshot(entries)) => return Ok(entries),
@@ -181,9 +181,9 @@ impl Watch {
                 Err(refused) => refused.to_string(),
             },
         };
-        self.bus.metrics().undecodable(streams::TOOLBOXES);
+        self.bus.metrics().undecodable(streams::TOOLBOXES.name);
         tracing::warn!(
-            bucket = streams::TOOLBOXES,
+            bucket = streams::TOOLBOXES.name,
             sequence = delivery.sequence,
             problem,
             "bucket entry skipped: it cannot be read"

@@ -57,7 +57,7 @@ pub(crate) async fn bury(
                 }
                 // Nothing of a bucket may be deleted, but a key's older entries mean nothing either.
                 Target::Toolboxes => {
-                    bus.metrics().undecodable(wire::streams::TOOLBOXES);
+                    bus.metrics().undecodable(wire::streams::TOOLBOXES.name);
                     bus.api()
                         .purge_until(stream, &message.subject, message.seq)
                         .await?;

@@ -2,9 +2,10 @@
 
 use jiff::Timestamp;
 
-use crate::id::{AccountId, ServerId, ToolboxId};
+use crate::command::Execution;
+use crate::id::{AccountId, CommandId, ServerId, ToolboxId};
 use crate::labels::labels;
-use crate::reason::LastError;
+use crate::reason::{LastError, ReasonCode};
 use crate::server::Server;
 use crate::settle::{Circumstances, settle};
 use crate::status::{Health, McpState};
@@ -20,6 +21,10 @@ labels! {
         Age = "age",
         /// The registry: a row appeared, went, or was given an intent by the application.
         Registry = "registry",
+        /// Something asked of the server: that it was asked, that the agent refused, that its time was up.
+        Command = "command",
+        /// An operator: an override that was set or has ended, or monitoring that was stopped or begun.
+        Operator = "operator",
     }
 }
 
@@ -69,6 +74,11 @@ impl Server {
         now: Timestamp,
         thresholds: &Thresholds,
     ) -> Option<ServerChange> {
+        let spoken_of = self
+            .observation
+            .as_ref()
+            .and(self.order.map(|order| order.as_of).max(around.whole_as_of));
+        self.advance_command(spoken_of, now, thresholds);
         let view = settle(self, around, now, thresholds);
         let at = match (cause, self.order) {
             (Cause::Report, Some(order)) => order.as_of,
@@ -105,21 +115,59 @@ impl Server {
 
     /// What the passing of time, or an intent written into the row, makes of a server: the sweep's decision.
     ///
-    /// `None`: nothing to write and nothing to say.
+    /// `None`: nothing to write and nothing to say. A command that is over may have to be written with nothing to say.
     pub fn sweep(
         &self,
         around: Circumstances<'_>,
         now: Timestamp,
         thresholds: &Thresholds,
-    ) -> Option<(Server, Change)> {
+    ) -> Option<(Server, Option<Change>)> {
         let mut after = self.clone();
-        let cause = if self.changed_at.is_none() {
+        let change = after.announce(self, around, Cause::Age, now, thresholds);
+        let change = change.map(|mut change| {
+            change.cause = after.cause_of_sweep(self);
+            Change::Server(Box::new(change))
+        });
+        (change.is_some() || after.command != self.command).then_some((after, change))
+    }
+
+    /// What the agent made of a command, and what that makes of the server. `None`: the command is over already.
+    pub fn executed(
+        &self,
+        id: CommandId,
+        execution: &Execution,
+        at: Timestamp,
+        around: Circumstances<'_>,
+        now: Timestamp,
+        thresholds: &Thresholds,
+    ) -> Option<(Server, Option<Change>)> {
+        let mut after = self.clone();
+        if !after.take_execution(id, execution, at) {
+            return None;
+        }
+        let change = after.announce(self, around, Cause::Command, now, thresholds);
+        Some((after, change.map(|change| Change::Server(Box::new(change)))))
+    }
+
+    /// Why a sweep found something to say of this server, which was `before`.
+    fn cause_of_sweep(&self, before: &Server) -> Cause {
+        let by_operator = |server: &Server| {
+            server.last_error.as_ref().is_some_and(|error| {
+                matches!(
+                    error.reason.code,
+                    ReasonCode::OperatorOverride | ReasonCode::NotMonitored
+                )
+            })
+        };
+        if before.changed_at.is_none() {
             Cause::Registry
+        } else if by_operator(self) || by_operator(before) {
+            Cause::Operator
+        } else if before.command.is_some() {
+            Cause::Command
         } else {
             Cause::Age
-        };
-        let change = after.announce(self, around, cause, now, thresholds)?;
-        Some((after, Change::Server(Box::new(change))))
+        }
     }
 
     /// The tombstone of this server, should its row go now.

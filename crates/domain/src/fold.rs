@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::change::{Cause, Change};
+use crate::command::Action;
 use crate::id::{InstanceName, ServerId};
 use crate::order::Order;
 use crate::reason::ReasonCode;
@@ -167,7 +168,7 @@ impl Folding<'_> {
                 let touched = self.take_items(report, items);
                 match coverage {
                     Coverage::Whole => touched | self.take_absences(report),
-                    Coverage::Partial => touched,
+                    Coverage::Partial => touched | self.take_deletions(report),
                 }
             }
             Outcome::Alive { .. } | Outcome::Failed(_) => false,
@@ -234,6 +235,27 @@ impl Folding<'_> {
         true
     }
 
+    /// A partial list says nothing by leaving a container out, save of one that its agent said to have deleted before.
+    fn take_deletions(&mut self, report: &Report) -> bool {
+        let mut touched = false;
+        for at in 0..self.slots.len() {
+            let Some(slot) = self.slots.get(at) else { continue };
+            let deleted_at = slot.server.command_under_way().and_then(|command| {
+                (command.action == Action::Delete)
+                    .then_some(command.executed_at)
+                    .flatten()
+            });
+            if !slot.gone
+                && slot.seen_in != Some(report.order)
+                && deleted_at.is_some_and(|deleted_at| deleted_at < report.order.as_of)
+            {
+                self.remove(at);
+                touched = true;
+            }
+        }
+        touched
+    }
+
     /// Announces what an observation made of a server; a deletion that the agent confirms ends it.
     fn settle_slot(&mut self, at: usize, announced: &Server) {
         let Some(slot) = self.slots.get_mut(at) else {
@@ -253,6 +275,7 @@ impl Folding<'_> {
         let around = Circumstances {
             problem,
             agent_heard_at: self.toolbox.heard_at,
+            whole_as_of: self.toolbox.whole_order.map(|order| order.as_of),
             blind: false,
         };
         let settled = slot.server.announce(

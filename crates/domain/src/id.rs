@@ -45,6 +45,11 @@ uuid_id! {
     ServerId
 }
 
+uuid_id! {
+    /// Something people asked of a server or toolbox.
+    CommandId
+}
+
 /// Docker's id of a container, which is the *incarnation* of a server: a recreated container has another.
 ///
 /// At most [`ContainerId::MAX`] characters; agents report the full 64 hexadecimal digits or a prefix.

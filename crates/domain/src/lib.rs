@@ -5,6 +5,7 @@
 //!                       │
 //!                       ├─ order:   is this report newer than what the row has?
 //!                       ├─ observe: word → DTMA status → status_on_toolbox, start time, incarnation
+//!                       ├─ command: what was asked of it, and whether that had its effect
 //!                       └─ settle:  facts + now → state, health, last_error  (the sweep calls this one alone)
 //! ```
 //!
@@ -18,10 +19,12 @@
 mod blind;
 mod cadence;
 mod change;
+mod command;
 mod docker;
 mod fold;
 mod id;
 mod labels;
+mod operator;
 mod order;
 mod reason;
 mod report;
@@ -35,10 +38,12 @@ mod toolbox;
 pub use blind::{FleetSilence, observer_blind};
 pub use cadence::{CadencePolicy, Dialect, PollPlan, first_plan, plan_after_heartbeat, plan_after_poll};
 pub use change::{Cause, Change, ServerChange};
+pub use command::{Action, Command, CommandEnd, Ended, Execution};
 pub use docker::{DockerHealth, StatusText, UpFor};
 pub use fold::{Counts, Fold, fold};
-pub use id::{AccountId, ContainerId, InstanceName, ServerId, ToolboxId};
+pub use id::{AccountId, CommandId, ContainerId, InstanceName, ServerId, ToolboxId};
 pub use labels::UnknownLabel;
+pub use operator::Override;
 pub use order::Order;
 pub use reason::{LastError, Reason, ReasonCode, sanitise};
 pub use report::{AgentFailure, ContainerReport, Coverage, InstanceRef, Outcome, Report, Source};

@@ -29,6 +29,10 @@ labels! {
         StartTimeout = "start_timeout",
         /// The agent did not carry out a command.
         CommandFailed = "command_failed",
+        /// State and health are an operator's word, not observed.
+        OperatorOverride = "operator_override",
+        /// Nobody has it watched.
+        NotMonitored = "not_monitored",
         /// The agent does not answer.
         AgentUnreachable = "agent_unreachable",
         /// The agent answers that our token is wrong.

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::command::Command;
 use crate::docker::DockerHealth;
 use crate::id::{AccountId, ContainerId, InstanceName, ServerId, ToolboxId};
+use crate::operator::Override;
 use crate::order::Order;
 use crate::reason::{LastError, Reason, ReasonCode};
 use crate::report::ContainerReport;
@@ -28,6 +30,10 @@ pub struct Server {
     pub desired: Option<Desired>,
     /// Whether it is watched.
     pub monitored: bool,
+    /// The newest thing asked of it, while that has a say in what people see.
+    pub command: Option<Command>,
+    /// What an operator said of it last.
+    pub overridden: Option<Override>,
     /// `status_on_toolbox`: written by us from observations, and by the application as intent.
     pub label: StatusOnToolbox,
     /// The newest report that spoke of it. Its `as_of` is also the last heartbeat.
@@ -89,6 +95,8 @@ impl Server {
             name,
             desired: None,
             monitored: true,
+            command: None,
+            overridden: None,
             label: StatusOnToolbox::PendingInstall,
             order: None,
             observation: None,

@@ -18,6 +18,8 @@ pub struct Circumstances<'a> {
     pub problem: Option<&'a Reason>,
     /// When the agent last gave any sign of life.
     pub agent_heard_at: Option<Timestamp>,
+    /// When its toolbox's newest whole list was made, which speaks of every server that was ever seen.
+    pub whole_as_of: Option<Timestamp>,
     /// Whether most toolboxes fell silent at once.
     pub blind: bool,
 }
@@ -55,8 +57,57 @@ pub fn uptime(state: McpState, last_started_at: Option<Timestamp>, now: Timestam
 }
 
 /// The view that the facts of `server` give at `now`. Pure: two calls with equal arguments are equal, and a
-/// server is never [`Health::Healthy`] when its newest report is older than [`Thresholds::healthy_for`].
+/// server is never [`Health::Healthy`] when its newest report is older than [`Thresholds::healthy_for`], unless an
+/// operator says so.
+///
+/// Who speaks first: an operator, then a command that is under way or has failed just now, then what was observed.
 pub fn settle(server: &Server, around: Circumstances<'_>, now: Timestamp, thresholds: &Thresholds) -> View {
+    if let Some(word) = server.override_in_force(now) {
+        return View {
+            label: server.label.clone(),
+            state: word.state,
+            health: word.health,
+            reason: Some(word.reason()),
+        };
+    }
+    if let Some(command) = server.command_under_way() {
+        let label = command.action.label_under_way();
+        return View {
+            state: state_for(&label, None),
+            label,
+            health: Health::Unknown,
+            reason: None,
+        };
+    }
+    if let Some((command, ended)) = server.command_shown_failed() {
+        return View {
+            label: command.action.label_failed(),
+            state: McpState::Error,
+            health: Health::Unhealthy,
+            reason: Some(ended.reason(command.action)),
+        };
+    }
+    let view = observed(server, around, now, thresholds);
+    if server.monitored { view } else { unwatched(view) }
+}
+
+/// What was observed of a server that nobody has watched any more may still be true; that it is well, nobody can say.
+fn unwatched(view: View) -> View {
+    let last = view
+        .reason
+        .map(|reason| format!("; last known: {}", reason.message))
+        .unwrap_or_default();
+    View {
+        health: Health::Unknown,
+        reason: Some(Reason::new(
+            ReasonCode::NotMonitored,
+            format!("it is not being monitored{last}"),
+        )),
+        ..view
+    }
+}
+
+fn observed(server: &Server, around: Circumstances<'_>, now: Timestamp, thresholds: &Thresholds) -> View {
     let label = server.label.clone();
     let (Some(seen), Some(order)) = (&server.observation, server.order) else {
         // Nobody has observed it, so whatever its label claims, only its coming end can be told.

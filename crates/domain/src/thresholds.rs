@@ -16,6 +16,9 @@ pub struct Thresholds {
     /// How long after a container was replaced a report of the old one is taken for one that was under way.
     /// Default 60 s: an agent's heartbeat interval. Later, the old container is really back.
     pub incarnation_overlap: Duration,
+    /// How long a command that failed is shown as an error, unless something else comes of the server before. Default
+    /// 5 min: long enough to be seen by whoever asked for it.
+    pub command_error_for: Duration,
 }
 
 impl Default for Thresholds {
@@ -26,6 +29,7 @@ impl Default for Thresholds {
             unknown_after: Duration::from_secs(900),
             start_timeout: Duration::from_secs(600),
             incarnation_overlap: Duration::from_secs(60),
+            command_error_for: Duration::from_secs(300),
         }
     }
 }

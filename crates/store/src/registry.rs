@@ -49,6 +49,8 @@ pub struct RegistryInstance {
     pub monitored: bool,
     /// Whether any report ever spoke of it.
     pub seen: bool,
+    /// Whether an agent is to do something with it.
+    pub commanded: bool,
     /// Number of changes announced; what [`vanished`] wants to know once the row is gone.
     pub version: u64,
 }

@@ -15,7 +15,7 @@ struct Channel {
     description: &'static str,
 }
 
-const CHANNELS: [Channel; 6] = [
+const CHANNELS: [Channel; 7] = [
     Channel {
         key: "serverStatus",
         address: subjects::SERVER_STATUS,
@@ -65,6 +65,14 @@ const CHANNELS: [Channel; 6] = [
         schema: "command",
         sender: "status-api",
         description: "Something an agent is to do.",
+    },
+    Channel {
+        key: "commandOutcome",
+        address: subjects::OUTCOMES,
+        stream: &streams::DTMA_OUTCOMES,
+        schema: "command-outcome",
+        sender: "dtma-poller",
+        description: "What an agent made of a command. Whether it had its effect, only a later observation tells.",
     },
 ];
 

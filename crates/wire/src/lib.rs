@@ -1,6 +1,7 @@
 //! What travels: versioned messages, subjects and stream definitions.
 //!
 //! ```text
+//!  Command ──(dtma-poller)─► agent ─► CommandOutcome ──► status-mapper
 //!  agent JSON ─(dtma-poller)─► RawReport ──► domain::Report      StatusEvent ◄── domain::Change
 //!                              PollPlan  ◄─► domain::PollPlan    ToolboxEvent ◄─┘
 //! ```
@@ -11,7 +12,9 @@
 //!
 //! This crate must never do I/O, and no other crate may hold a subject, stream, bucket or header literal.
 
+pub mod api;
 pub mod asyncapi;
+mod command;
 pub mod headers;
 mod message;
 mod plan;
@@ -22,10 +25,9 @@ mod status;
 pub mod streams;
 pub mod subjects;
 
+pub use command::{Command, CommandAction, CommandOutcome, CommandResult};
 pub use message::{Message, Refused};
 pub use plan::PollPlan;
-pub use raw::{
-    Command, CommandAction, RawContainer, RawCoverage, RawOutcome, RawReason, RawReport, RawSource,
-};
-pub use registry::{InstanceEntry, ToolboxEntry};
-pub use status::{LastError, Previous, ServerStatus, StatusEvent, Tombstone, ToolboxEvent};
+pub use raw::{RawContainer, RawCoverage, RawOutcome, RawReason, RawReport, RawSource};
+pub use registry::{ConnectionEntry, Entry, InstanceEntry, ToolboxEntry};
+pub use status::{CommandUnderWay, LastError, Previous, ServerStatus, StatusEvent, Tombstone, ToolboxEvent};

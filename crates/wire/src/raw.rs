@@ -1,4 +1,4 @@
-//! What pollers publish, raw report version 1, and what they are told to do, command version 1.
+//! What pollers publish: raw report version 1.
 
 use std::time::Duration;
 
@@ -231,44 +231,4 @@ fn container(raw: RawContainer) -> Result<ContainerReport, Refused> {
         oom_killed: raw.oom_killed,
         error: raw.error,
     })
-}
-
-/// Something an agent is to do with one server, or with all of a toolbox.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Command {
-    /// Deduplicates: the same id is carried out once.
-    pub command_id: Uuid,
-    /// Whose agent.
-    pub toolbox_id: Uuid,
-    /// Which server; absent for a refresh of the whole toolbox.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub server_id: Option<Uuid>,
-    /// Its container's name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// What to do.
-    pub action: CommandAction,
-    /// When it was asked for.
-    pub requested_at: Timestamp,
-    /// After this it is not carried out any more.
-    pub deadline: Timestamp,
-}
-
-message!(Command, "mcp-status.command.v1");
-
-/// What an agent can be told to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum CommandAction {
-    /// Start the container.
-    Start,
-    /// Stop it.
-    Stop,
-    /// Stop, then start it: agents have no verb for both.
-    Restart,
-    /// Remove it.
-    Delete,
-    /// Observe now.
-    Refresh,
 }

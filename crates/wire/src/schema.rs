@@ -3,7 +3,9 @@
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
-use crate::{Command, Message, PollPlan, RawReport, StatusEvent, ToolboxEntry, ToolboxEvent};
+use crate::{
+    Command, CommandOutcome, ConnectionEntry, Message, PollPlan, RawReport, StatusEvent, ToolboxEntry, ToolboxEvent,
+};
 
 /// A message's schema (JSON Schema 2020-12) and the name of its file in `proto/schemas/v1`.
 pub struct Schema {
@@ -20,10 +22,12 @@ pub fn all() -> Vec<Schema> {
     vec![
         schema::<RawReport>("raw-report"),
         schema::<Command>("command"),
+        schema::<CommandOutcome>("command-outcome"),
         schema::<PollPlan>("poll-plan"),
         schema::<StatusEvent>("server-status"),
         schema::<ToolboxEvent>("toolbox-status"),
         schema::<ToolboxEntry>("toolbox-entry"),
+        schema::<ConnectionEntry>("connection-entry"),
     ]
 }
 

@@ -4,8 +4,10 @@ use domain::{Change, Health, McpState, Server, Toolbox};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::command::CommandAction;
 use crate::message::message;
 
 /// Every message on `mcp.status.v1.{account}.{server}`.
@@ -64,9 +66,41 @@ pub struct ServerStatus {
     /// What it was before; absent for the first event, and for one that was rebuilt from the database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Previous>,
-    /// `report`, `age` or `registry`; absent for an event that was rebuilt from the database.
+    /// `report`, `age`, `registry`, `command` or `operator`; absent for an event that was rebuilt from the database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
+    /// `false`: nobody has it watched, and it is not known what becomes of it.
+    #[serde(default = "watched", skip_serializing_if = "is_watched")]
+    pub monitored: bool,
+    /// The command that is being carried out, which is why the state is a transitional one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<CommandUnderWay>,
+    /// State and health are an operator's word and not observed; until when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub override_until: Option<Timestamp>,
+}
+
+fn watched() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls it with")]
+fn is_watched(value: &bool) -> bool {
+    *value
+}
+
+/// A command that is being carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CommandUnderWay {
+    /// Which one.
+    pub command_id: Uuid,
+    /// What is being done.
+    pub action: CommandAction,
+    /// When it was asked for.
+    pub requested_at: Timestamp,
+    /// By when it must have had its effect.
+    pub deadline: Timestamp,
 }
 
 /// State and health before a change.
@@ -79,7 +113,7 @@ pub struct Previous {
 }
 
 /// Why, and since when.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct LastError {
     /// What programs branch on.
     pub code: String,
@@ -219,6 +253,14 @@ impl ServerStatus {
             changed_at,
             previous: None,
             cause: None,
+            monitored: server.monitored,
+            command: server.command_under_way().map(|command| CommandUnderWay {
+                command_id: command.id.0,
+                action: command.action.into(),
+                requested_at: command.requested_at,
+                deadline: command.deadline,
+            }),
+            override_until: server.override_in_force(changed_at).map(|word| word.until),
         }
     }
 }

@@ -84,6 +84,21 @@ pub const DTMA_COMMANDS: StreamSpec = StreamSpec {
     duplicate_window: DUPLICATE_WINDOW,
 };
 
+/// What agents made of commands.
+pub const DTMA_OUTCOMES: StreamSpec = StreamSpec {
+    name: "DTMA_OUTCOMES",
+    description: "What agents made of commands, each taken once",
+    subjects: &[subjects::OUTCOMES],
+    max_per_subject: None,
+    max_age: Some(Duration::from_secs(24 * 3600)),
+    max_bytes: Some(256 << 20),
+    work_queue: true,
+    message_ttl: false,
+    schedules: false,
+    rollup: false,
+    duplicate_window: DUPLICATE_WINDOW,
+};
+
 /// The change events that others subscribe to; the last per subject is the snapshot.
 pub const MCP_STATUS: StreamSpec = StreamSpec {
     name: "MCP_STATUS",
@@ -117,7 +132,14 @@ pub const DTMA_DLQ: StreamSpec = StreamSpec {
 };
 
 /// All streams.
-pub const ALL: [&StreamSpec; 5] = [&POLLS, &DTMA_RAW, &DTMA_COMMANDS, &MCP_STATUS, &DTMA_DLQ];
+pub const ALL: [&StreamSpec; 6] = [
+    &POLLS,
+    &DTMA_RAW,
+    &DTMA_COMMANDS,
+    &DTMA_OUTCOMES,
+    &MCP_STATUS,
+    &DTMA_DLQ,
+];
 
 /// How long a tombstone stays before the subject is gone: longer than any subscriber that resumes may be away.
 pub const TOMBSTONE_TTL: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -150,6 +172,29 @@ pub const POLLER: ConsumerSpec = ConsumerSpec {
     max_ack_pending: 10_000,
 };
 
+/// Commands, shared by all pollers.
+pub const COMMANDER: ConsumerSpec = ConsumerSpec {
+    name: "dtma-commander",
+    stream: &DTMA_COMMANDS,
+    filter: subjects::COMMANDS,
+    // A poller says every few seconds that it is still at it; one that was killed is followed by another soon, because
+    // somebody is watching the button.
+    ack_wait: Duration::from_secs(6),
+    // Tries end with the command's deadline, far below this.
+    max_deliver: 100,
+    max_ack_pending: 10_000,
+};
+
+/// Outcomes of commands, shared by all mappers.
+pub const OUTCOMES: ConsumerSpec = ConsumerSpec {
+    name: "status-mapper",
+    stream: &DTMA_OUTCOMES,
+    filter: subjects::OUTCOMES,
+    ack_wait: Duration::from_secs(30),
+    max_deliver: 20,
+    max_ack_pending: 10_000,
+};
+
 /// Raw reports, shared by all mappers.
 pub const MAPPER: ConsumerSpec = ConsumerSpec {
     name: "status-mapper",
@@ -161,7 +206,30 @@ pub const MAPPER: ConsumerSpec = ConsumerSpec {
     max_ack_pending: 10_000,
 };
 
-/// The bucket that mirrors the registry for pollers: one key a toolbox, its id.
-pub const TOOLBOXES: &str = "toolboxes";
-/// Only the newest entry counts.
-pub const TOOLBOXES_HISTORY: u8 = 1;
+/// What is asked of a key-value bucket that mirrors a table.
+#[derive(Debug, PartialEq, Eq)]
+pub struct BucketSpec {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is for.
+    pub description: &'static str,
+    /// Entries kept per key: only the newest counts.
+    pub history: u8,
+}
+
+/// The registry, for pollers: one key a toolbox, its id.
+pub const TOOLBOXES: BucketSpec = BucketSpec {
+    name: "toolboxes",
+    description: "What pollers need to know of each toolbox; mirrored from the tables",
+    history: 1,
+};
+
+/// Who is connected to what, for those who must know who may see what: one key a connection, its id.
+pub const CONNECTIONS: BucketSpec = BucketSpec {
+    name: "connections",
+    description: "Which agent of whom is connected to which server; mirrored from the tables",
+    history: 1,
+};
+
+/// All buckets.
+pub const BUCKETS: [&BucketSpec; 2] = [&TOOLBOXES, &CONNECTIONS];

@@ -5,9 +5,12 @@
 //!  poll.due.{toolbox}                        a poll is due now                    stream POLLS
 //!  dtma.raw.v1.{toolbox}                     one report of one toolbox            stream DTMA_RAW
 //!  dtma.command.v1.{toolbox}                 a command for one of its servers     stream DTMA_COMMANDS
+//!  dtma.outcome.v1.{toolbox}                 what its agent made of a command     stream DTMA_OUTCOMES
 //!  mcp.status.v1.{account}.{server}          a server's status changed            stream MCP_STATUS
 //!  toolbox.status.v1.{account}.{toolbox}     a toolbox's status changed           stream MCP_STATUS
 //!  dtma.dlq.{stream}                         a message that could not be used     stream DTMA_DLQ
+//!  status.wake.v1.{toolbox}                  an intent was written: look now      no stream, lost without harm
+//!  status.api.v1.{operation}                 a question or command for status-api request and reply
 //! ```
 //!
 //! The account is a token of its own, so that NATS permissions can fence tenants: `mcp.status.v1.{account}.>`.
@@ -22,6 +25,12 @@ pub const DUE: &str = "poll.due.*";
 pub const RAW: &str = "dtma.raw.v1.*";
 /// All commands.
 pub const COMMANDS: &str = "dtma.command.v1.*";
+/// All outcomes of commands.
+pub const OUTCOMES: &str = "dtma.outcome.v1.*";
+/// All hints that an intent was written.
+pub const WAKES: &str = "status.wake.v1.*";
+/// What the subjects of status-api's operations begin with.
+pub const API: &str = "status.api.v1";
 /// All server statuses of all accounts.
 pub const SERVER_STATUS: &str = "mcp.status.v1.*.*";
 /// All toolbox statuses of all accounts.
@@ -49,6 +58,21 @@ pub fn command(toolbox: ToolboxId) -> String {
     format!("dtma.command.v1.{toolbox}")
 }
 
+/// Where outcomes of commands for a toolbox's servers go.
+pub fn outcome(toolbox: ToolboxId) -> String {
+    format!("dtma.outcome.v1.{toolbox}")
+}
+
+/// Where it is said that an intent was written for a toolbox or its servers.
+pub fn wake(toolbox: ToolboxId) -> String {
+    format!("status.wake.v1.{toolbox}")
+}
+
+/// Where an operation of status-api is asked for.
+pub fn api(operation: &str) -> String {
+    format!("{API}.{operation}")
+}
+
 /// Where a server's status changes go.
 pub fn server_status(account: AccountId, server: ServerId) -> String {
     format!("mcp.status.v1.{account}.{server}")
@@ -74,7 +98,7 @@ pub fn dead_letter(stream: &str) -> String {
     format!("dtma.dlq.{stream}")
 }
 
-/// The toolbox a `poll.*`, `dtma.raw`, `dtma.command` or `toolbox.status` subject speaks of: its last token.
+/// The toolbox a `poll.*`, `dtma.*`, `status.wake` or `toolbox.status` subject speaks of: its last token.
 pub fn toolbox_of(subject: &str) -> Option<ToolboxId> {
     subject.rsplit('.').next()?.parse().ok()
 }
@@ -99,6 +123,8 @@ mod tests {
             due(toolbox),
             raw(toolbox),
             command(toolbox),
+            outcome(toolbox),
+            wake(toolbox),
             toolbox_status(account, toolbox),
         ] {
             assert_eq!(toolbox_of(&subject), Some(toolbox), "{subject}");

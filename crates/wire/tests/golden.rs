@@ -11,7 +11,10 @@ use domain::{
 use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
-use wire::{Command, Message, PollPlan, RawReport, Refused, StatusEvent, ToolboxEntry, ToolboxEvent, schema};
+use wire::{
+    Command, CommandOutcome, ConnectionEntry, Message, PollPlan, RawReport, Refused, StatusEvent, ToolboxEntry,
+    ToolboxEvent, schema,
+};
 
 fn proto() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../proto")
@@ -51,6 +54,8 @@ fn every_golden_is_read_and_written_unchanged() {
         match name.split('.').next().unwrap() {
             "raw-report" => drop(round_trip::<RawReport>(name, "raw-report")),
             "command" => drop(round_trip::<Command>(name, "command")),
+            "command-outcome" => drop(round_trip::<CommandOutcome>(name, "command-outcome")),
+            "connection-entry" => drop(round_trip::<ConnectionEntry>(name, "connection-entry")),
             "poll-plan" => drop(round_trip::<PollPlan>(name, "poll-plan")),
             "server-status" => drop(round_trip::<StatusEvent>(name, "server-status")),
             "toolbox-status" => drop(round_trip::<ToolboxEvent>(name, "toolbox-status")),
@@ -60,7 +65,7 @@ fn every_golden_is_read_and_written_unchanged() {
     }
     for schema in schema::all() {
         assert!(
-            names.iter().any(|name| name.starts_with(schema.name)),
+            names.iter().any(|name| name.starts_with(&format!("{}.", schema.name))),
             "{} has a golden",
             schema.name
         );

@@ -110,6 +110,7 @@ pub(crate) fn entry(number: u128, name: &str) -> ToolboxEntry {
             name: name.into(),
             monitored: true,
             seen: false,
+            commanded: false,
         }],
     }
 }

@@ -123,7 +123,7 @@ async fn a_watcher_gets_past_what_the_client_cannot_read() {
     let ground = Ground::new().await;
     let toolboxes = ground.another_bus().await.toolboxes().await.unwrap();
     toolboxes.put(&entry(1, "before")).await.unwrap();
-    let subject = format!("$KV.{}.{}", streams::TOOLBOXES, toolbox(2));
+    let subject = format!("$KV.{}.{}", streams::TOOLBOXES.name, toolbox(2));
     publish_to(&ground, &subject, b"NATS/1.0\r\nno colon\r\n\r\n", "unreadable").await;
     toolboxes.put(&entry(3, "after")).await.unwrap();
     let watched = ground.bus.toolboxes().await.unwrap();

@@ -28,10 +28,10 @@ async fn ensuring_makes_everything_once() {
         );
     }
     // Others read it as a bucket.
-    let bucket = ground.plain.get_key_value(streams::TOOLBOXES).await.unwrap();
+    let bucket = ground.plain.get_key_value(streams::TOOLBOXES.name).await.unwrap();
     assert_eq!(
         bucket.status().await.unwrap().history(),
-        i64::from(streams::TOOLBOXES_HISTORY)
+        i64::from(streams::TOOLBOXES.history)
     );
 }
 
@@ -80,7 +80,7 @@ async fn every_difference_is_told_and_nothing_is_changed() {
 async fn the_bucket_is_verified_too() {
     let ground = Ground::bare().await;
     let config = async_nats::jetstream::kv::Config {
-        bucket: streams::TOOLBOXES.into(),
+        bucket: streams::TOOLBOXES.name.into(),
         history: 7,
         ..Default::default()
     };
@@ -120,7 +120,7 @@ async fn what_somebody_deleted_is_made_again() {
     for spec in streams::ALL {
         ground.plain.delete_stream(spec.name).await.unwrap();
     }
-    ground.plain.delete_key_value(streams::TOOLBOXES).await.unwrap();
+    ground.plain.delete_key_value(streams::TOOLBOXES.name).await.unwrap();
     let error = ground.bus.stream_state(&streams::POLLS).await.unwrap_err();
     assert_eq!(
         error.to_string(),

@@ -76,7 +76,7 @@ async fn first_everything_then_what_changes() {
 async fn other_clients_of_the_bucket_are_understood() {
     let ground = Ground::new().await;
     let toolboxes = bucket(&ground).await;
-    let plain = ground.plain.get_key_value(streams::TOOLBOXES).await.unwrap();
+    let plain = ground.plain.get_key_value(streams::TOOLBOXES.name).await.unwrap();
     let mut changes = watch(&toolboxes);
     next("the snapshot", &mut changes).await;
     let body = serde_json::to_vec(&entry(1, "theirs")).unwrap();
@@ -118,7 +118,7 @@ async fn other_clients_of_the_bucket_are_understood() {
 async fn what_cannot_be_read_is_passed_over() {
     let ground = Ground::new().await;
     let toolboxes = bucket(&ground).await;
-    let plain = ground.plain.get_key_value(streams::TOOLBOXES).await.unwrap();
+    let plain = ground.plain.get_key_value(streams::TOOLBOXES.name).await.unwrap();
     let other = serde_json::to_vec(&entry(7, "x")).unwrap();
     plain.put("nonsense", "{}".into()).await.unwrap();
     plain
@@ -178,7 +178,7 @@ async fn a_bucket_that_was_deleted_is_made_again_and_told_as_empty() {
     toolboxes.put(&entry(1, "gone")).await.unwrap();
     let mut changes = watch(&toolboxes);
     snapshot_of(&mut changes, &[entry(1, "gone")]).await;
-    ground.plain.delete_key_value(streams::TOOLBOXES).await.unwrap();
+    ground.plain.delete_key_value(streams::TOOLBOXES.name).await.unwrap();
     snapshot_of(&mut changes, &[]).await;
     toolboxes.put(&entry(2, "again")).await.unwrap();
     assert_eq!(

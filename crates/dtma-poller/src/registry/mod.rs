@@ -246,6 +246,7 @@ mod tests {
                 name: "mcp-a".to_owned(),
                 monitored,
                 seen: false,
+                commanded: false,
             }],
         }
     }

@@ -52,6 +52,8 @@ pub(crate) struct Instance {
     pub(crate) name: Option<InstanceName>,
     pub(crate) monitored: bool,
     pub(crate) seen: bool,
+    /// Whether a command is under way for it.
+    pub(crate) commanded: bool,
 }
 
 /// Something in an entry that cannot be used.
@@ -115,6 +117,7 @@ impl Target {
                     name,
                     monitored: instance.monitored,
                     seen: instance.seen,
+                    commanded: instance.commanded,
                 }
             })
             .collect();
@@ -209,6 +212,7 @@ mod tests {
                     name: (*name).to_owned(),
                     monitored: *monitored,
                     seen: true,
+                    commanded: false,
                 })
                 .collect(),
         }

@@ -133,6 +133,7 @@ impl World {
                     name: instance.name.clone(),
                     monitored: true,
                     seen: true,
+                    commanded: false,
                 })
                 .collect(),
         }

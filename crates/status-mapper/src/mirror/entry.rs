@@ -60,6 +60,7 @@ impl Wanted {
             name: instance.name.to_string(),
             monitored: instance.monitored,
             seen: instance.seen,
+            commanded: instance.commanded,
         });
         let entry = ToolboxEntry {
             toolbox_id: toolbox.id.0,
@@ -162,6 +163,7 @@ mod tests {
                 name: InstanceName::new("mcp").unwrap(),
                 monitored: true,
                 seen: false,
+                commanded: false,
                 version: 0,
             }],
         }
