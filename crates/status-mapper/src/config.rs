@@ -62,6 +62,9 @@ pub struct Ages {
     /// How long after a container was replaced a report of the old one is taken for one that was under way
     #[arg(long, env = "MAPPER_INCARNATION_OVERLAP", default_value = "1m", value_parser = duration)]
     pub incarnation_overlap: Duration,
+    /// How long a command that failed is shown as an error of its server, unless something else comes of it before
+    #[arg(long, env = "MAPPER_COMMAND_ERROR_FOR", default_value = "5m", value_parser = duration)]
+    pub command_error_for: Duration,
     /// Fewest toolboxes whose common silence is taken for the observer's own fault
     #[arg(long, env = "MAPPER_BLIND_MINIMUM", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     pub blind_minimum: u64,
@@ -140,6 +143,7 @@ impl Config {
             unknown_after,
             start_timeout,
             incarnation_overlap,
+            command_error_for,
             ..
         } = self.ages;
         let thresholds = Thresholds {
@@ -148,6 +152,7 @@ impl Config {
             unknown_after,
             start_timeout,
             incarnation_overlap,
+            command_error_for,
         };
         match thresholds.check() {
             Ok(()) => Ok(thresholds),

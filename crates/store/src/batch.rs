@@ -6,8 +6,9 @@ use domain::{Server, ServerId, Toolbox, ToolboxId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::change::{ChangeRow, OutboxRow, Unpublished};
+use crate::change::{ChangeKind, ChangeRow, OutboxRow, Unpublished};
 use crate::columns::{ChangeColumns, ServerColumns, ToolboxColumns};
+use crate::commands;
 use crate::error::{Result, StoreError};
 use crate::rows::{select_servers, select_toolboxes};
 
@@ -16,7 +17,8 @@ use crate::rows::{select_servers, select_toolboxes};
 pub struct Writes {
     /// Toolboxes to update.
     pub toolboxes: Vec<Toolbox>,
-    /// Servers to update. Their intent, name and owner are not written: those are other people's.
+    /// Servers to update, with how far the commands are that they bear. Their intent, name and owner are not written:
+    /// those are other people's.
     pub servers: Vec<Server>,
     /// Servers whose rows go.
     pub removed: Vec<ServerId>,
@@ -69,6 +71,7 @@ pub async fn lock(
             servers.push(server);
         }
     }
+    commands::open(connection, locked.iter_mut().flat_map(|(_, servers)| servers)).await?;
     Ok(locked)
 }
 
@@ -81,7 +84,8 @@ pub async fn lock(
 pub async fn write(connection: &mut PgConnection, writes: &Writes) -> Result<Vec<OutboxRow>> {
     update_toolboxes(connection, &writes.toolboxes).await?;
     update_servers(connection, &writes.servers).await?;
-    remove(connection, &writes.removed).await?;
+    commands::write(connection, &writes.servers).await?;
+    remove(connection, writes).await?;
     if writes.changes.is_empty() {
         return Ok(Vec::new());
     }
@@ -205,11 +209,13 @@ fn all_written(table: &'static str, given: usize, written: u64) -> Result<()> {
 }
 
 /// Deletes servers and what connects agents to them, whether or not the owner's foreign key does so by itself.
-async fn remove(connection: &mut PgConnection, servers: &[ServerId]) -> Result<()> {
-    if servers.is_empty() {
+async fn remove(connection: &mut PgConnection, writes: &Writes) -> Result<()> {
+    if writes.removed.is_empty() {
         return Ok(());
     }
-    let ids: Vec<Uuid> = servers.iter().map(|server| server.0).collect();
+    let ids: Vec<Uuid> = writes.removed.iter().map(|server| server.0).collect();
+    let ended = writes.changes.iter().filter(|change| change.kind == ChangeKind::Deleted);
+    commands::end_of_deleted(connection, &ids, ended.map(|change| change.at).max()).await?;
     sqlx::query!(
         "DELETE FROM agent_mcp_connections WHERE account_tool_instance_id = ANY($1)",
         &ids

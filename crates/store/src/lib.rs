@@ -24,13 +24,16 @@
 pub mod batch;
 mod change;
 mod columns;
+pub mod commands;
 mod database;
 mod error;
 pub mod history;
 mod instant;
+pub mod intent;
 mod json;
 mod lock_keys;
 pub mod outbox;
+pub mod reading;
 pub mod registration;
 pub mod registry;
 mod rows;

@@ -78,7 +78,9 @@ pub async fn read(executor: impl PgExecutor<'_>) -> Result<Registry> {
             t.dtma_bearer_token::text AS token,
             i.id AS "instance?", i.instance_name_on_toolbox::text AS instance_name,
             i.monitored AS "monitored?", (i.observed_status IS NOT NULL) AS "seen!",
-            i.status_version AS "version?"
+            i.status_version AS "version?",
+            EXISTS (SELECT FROM status_commands AS c
+                WHERE c.server_id = i.id AND c.finished_at IS NULL AND c.deadline IS NOT NULL) AS "commanded!"
         FROM account_tool_environments AS t
         LEFT JOIN account_tool_instances AS i ON i.account_tool_environment_id = t.id
         ORDER BY t.id, i.id"#
@@ -121,6 +123,7 @@ pub async fn read(executor: impl PgExecutor<'_>) -> Result<Registry> {
                 name,
                 monitored: row.monitored.unwrap_or(true),
                 seen: row.seen,
+                commanded: row.commanded,
                 version: row.version.map_or(0, uncount),
             }),
             None => registry.unusable.push(Unusable {

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use domain::{
     AccountId, AgentStatus, ContainerId, Desired, DtmaStatus, Health, InstanceName, McpState, Observation,
-    Server, ServerId, StatusOnToolbox, Toolbox, ToolboxId,
+    Override, Server, ServerId, StatusOnToolbox, Toolbox, ToolboxId,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -24,6 +24,7 @@ macro_rules! select_servers {
             r#"SELECT i.id, t.id AS toolbox_id, t.user_id AS "account_id!",
                 i.instance_name_on_toolbox::text AS name, i.status_on_toolbox::text AS "label?",
                 i.desired_state, i.monitored, i.as_of, i.as_of_seq,
+                i.override_state, i.override_health, i.override_message, i.override_until,
                 i.observed_status, i.observed_since, i.observed_detail,
                 i.container_id, i.last_started_at, i.mcp_state, i.health, i.last_error,
                 -- One that was never announced may have had a life before, under the same id: its numbers go on.
@@ -71,6 +72,10 @@ pub(crate) struct ServerRow {
     pub(crate) monitored: bool,
     pub(crate) as_of: Option<Stored>,
     pub(crate) as_of_seq: Option<i64>,
+    pub(crate) override_state: Option<String>,
+    pub(crate) override_health: Option<String>,
+    pub(crate) override_message: Option<String>,
+    pub(crate) override_until: Option<Stored>,
     pub(crate) observed_status: Option<String>,
     pub(crate) observed_since: Option<Stored>,
     pub(crate) observed_detail: Option<Value>,
@@ -116,6 +121,22 @@ impl ServerRow {
                 .map(|desired| label::<Desired>("desired_state", self.id, &desired))
                 .transpose()?,
             monitored: self.monitored,
+            // Read by a statement of its own, once the row is locked: see `commands::open`.
+            command: None,
+            overridden: match (
+                self.override_state,
+                self.override_health,
+                self.override_message,
+                self.override_until,
+            ) {
+                (Some(state), Some(health), Some(message), Some(until)) => Some(Override {
+                    state: label::<McpState>("override_state", self.id, &state)?,
+                    health: label::<Health>("override_health", self.id, &health)?,
+                    message,
+                    until: until.to_jiff(),
+                }),
+                _ => None,
+            },
             label: self
                 .label
                 .as_deref()

@@ -1,4 +1,5 @@
-//! The present state of everything, page by page: from it the status stream is rebuilt when it is lost.
+//! The present state of everything, page by page: with it the status stream is compared, and rebuilt when it is lost.
+//! Without the servers' commands, which the rows do not hold.
 
 use domain::{Server, ServerId, Toolbox, ToolboxId};
 use sqlx::PgExecutor;

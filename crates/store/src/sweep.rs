@@ -9,8 +9,9 @@ use jiff::Timestamp;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
+use crate::commands;
 use crate::error::Result;
-use crate::instant::{Stored, before, interval, uncount};
+use crate::instant::{Stored, before, interval, stored, uncount};
 use crate::rows::{select_servers, select_toolboxes};
 
 /// A server to sweep, locked, and what is known of its toolbox.
@@ -22,6 +23,8 @@ pub struct Candidate {
     pub problem: Option<Reason>,
     /// When the agent last gave any sign of life.
     pub agent_heard_at: Option<Timestamp>,
+    /// When the newest whole list of its toolbox was made.
+    pub whole_as_of: Option<Timestamp>,
 }
 
 impl Candidate {
@@ -30,6 +33,7 @@ impl Candidate {
         Circumstances {
             problem: self.problem.as_ref(),
             agent_heard_at: self.agent_heard_at,
+            whole_as_of: self.whole_as_of,
             blind,
         }
     }
@@ -78,6 +82,7 @@ pub async fn candidates(
             break;
         }
     }
+    commands::open(connection, servers.iter_mut()).await?;
     with_circumstances(connection, servers).await
 }
 
@@ -92,16 +97,22 @@ async fn with_circumstances(connection: &mut PgConnection, servers: Vec<Server>)
         let toolbox = row.into_toolbox()?;
         toolboxes.insert(
             toolbox.id,
-            (toolbox.problem.map(|problem| problem.reason), toolbox.heard_at),
+            (
+                toolbox.problem.map(|problem| problem.reason),
+                toolbox.heard_at,
+                toolbox.whole_order.map(|order| order.as_of),
+            ),
         );
     }
     let candidate = |server: Server| {
         // Its toolbox cannot be gone: the row that is locked refers to it.
-        let (problem, agent_heard_at) = toolboxes.get(&server.toolbox).cloned().unwrap_or_default();
+        let (problem, agent_heard_at, whole_as_of) =
+            toolboxes.get(&server.toolbox).cloned().unwrap_or_default();
         Candidate {
             server,
             problem,
             agent_heard_at,
+            whole_as_of,
         }
     };
     Ok(servers.into_iter().map(candidate).collect())
@@ -155,8 +166,8 @@ async fn due(
                     ELSE 'unknown'
                 END AS state
             ) AS s
-            WHERE ($1::uuid IS NULL OR i.id > $1)
-                AND (i.status_changed_at IS NULL OR i.mcp_state || '/' || i.health || '/' || COALESCE(c.announced, '') <> CASE
+            CROSS JOIN LATERAL (
+                SELECT CASE
                     WHEN i.observed_status IS NULL OR i.as_of IS NULL
                         THEN CASE c.label WHEN 'pending_delete' THEN 'stopping' ELSE 'unknown' END || '/unknown/'
                     WHEN i.as_of < $5 THEN 'unknown/unknown/' || c.silence
@@ -172,7 +183,29 @@ async fn due(
                     END
                     WHEN s.state = 'error' THEN 'error/unhealthy/' || COALESCE(c.told, '')
                     ELSE s.state || '/unknown/' || COALESCE(c.told, '')
-                END)
+                END AS view
+            ) AS o
+            LEFT JOIN LATERAL (
+                SELECT k.kind, k.deadline, k.finished_at
+                FROM status_commands AS k
+                WHERE k.server_id = i.id AND k.closed_at IS NULL AND k.deadline IS NOT NULL
+                ORDER BY k.requested_at DESC, k.id DESC
+                LIMIT 1
+            ) AS k ON true
+            WHERE ($1::uuid IS NULL OR i.id > $1)
+                AND (i.status_changed_at IS NULL
+                    -- A command whose time is up has to be ended or closed, whatever is seen of it.
+                    OR CASE WHEN k.finished_at IS NULL THEN k.deadline < $10
+                        ELSE k.finished_at < $11 OR COALESCE(i.observed_since > k.finished_at, false) END
+                    OR i.mcp_state || '/' || i.health || '/' || COALESCE(c.announced, '') <> CASE
+                        WHEN i.override_until > $10
+                            THEN i.override_state || '/' || i.override_health || '/operator_override'
+                        WHEN k.kind IN ('start', 'restart') AND k.finished_at IS NULL THEN 'starting/unknown/'
+                        WHEN k.kind IN ('stop', 'delete') AND k.finished_at IS NULL THEN 'stopping/unknown/'
+                        WHEN k.kind IS NOT NULL THEN 'error/unhealthy/command_failed'
+                        WHEN NOT i.monitored THEN split_part(o.view, '/', 1) || '/unknown/not_monitored'
+                        ELSE o.view
+                    END)
         )
         SELECT id FROM due ORDER BY id LIMIT $2"#,
         after,
@@ -184,6 +217,8 @@ async fn due(
         blind,
         &known as _,
         interval(thresholds.healthy_for),
+        stored(now) as Stored,
+        before(now, thresholds.command_error_for) as Stored,
     )
     .fetch_all(connection)
     .await?;

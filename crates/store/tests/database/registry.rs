@@ -65,6 +65,7 @@ async fn the_whole_registry(pool: PgPool) {
         name: InstanceName::new(name).unwrap(),
         monitored,
         seen,
+        commanded: false,
         version,
     };
     assert_eq!(

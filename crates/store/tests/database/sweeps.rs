@@ -40,7 +40,7 @@ async fn sweep(pool: &PgPool, now: Timestamp, blind: bool, limit: u32) -> BTreeS
             );
             let decision = server.sweep(candidate.circumstances(blind), now, &thresholds);
             let (after, change) = decision.unwrap_or_else(|| panic!("nothing to say of {candidate:#?}"));
-            writes.changes.push(change_row(&change));
+            writes.changes.extend(change.as_ref().map(change_row));
             writes.servers.push(after);
         }
         store::batch::write(&mut transaction, &writes).await.unwrap();
@@ -62,6 +62,7 @@ async fn by_the_domain(
         let around = domain::Circumstances {
             problem,
             agent_heard_at: toolbox.heard_at,
+            whole_as_of: toolbox.whole_order.map(|order| order.as_of),
             blind,
         };
         let told = servers
