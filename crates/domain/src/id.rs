@@ -44,6 +44,10 @@ uuid_id! {
     /// One MCP server: one container on one toolbox (`account_tool_instances.id`).
     ServerId
 }
+uuid_id! {
+    /// One connection of an agent (of the application, not of a toolbox) to a server (`agent_mcp_connections.id`).
+    ConnectionId
+}
 
 /// Docker's id of a container, which is the *incarnation* of a server: a recreated container has another.
 ///

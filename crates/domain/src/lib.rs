@@ -37,7 +37,7 @@ pub use cadence::{CadencePolicy, Dialect, PollPlan, first_plan, plan_after_heart
 pub use change::{Cause, Change, ServerChange};
 pub use docker::{DockerHealth, StatusText, UpFor};
 pub use fold::{Counts, Fold, fold};
-pub use id::{AccountId, ContainerId, InstanceName, ServerId, ToolboxId};
+pub use id::{AccountId, ConnectionId, ContainerId, InstanceName, ServerId, ToolboxId};
 pub use labels::UnknownLabel;
 pub use order::Order;
 pub use reason::{LastError, Reason, ReasonCode, sanitise};
