@@ -62,7 +62,8 @@ enum Early {
 }
 
 impl Keys {
-    /// The keys for a token that names `kid`, after an early fetch where that may help. They need not have it.
+    /// The keys for a token that names `kid`, after an early fetch where that may help. They need not have it. A token
+    /// that names none waits for the next regular fetch after a rotation: nothing tells that its key is a new one.
     pub(crate) async fn with(&self, kid: Option<&str>) -> Result<Arc<KeySet>, Denied> {
         let Some(set) = self.set.load_full() else {
             // At the start the first fetch is under way. Once it failed, others follow without being asked.
