@@ -44,6 +44,10 @@ uuid_id! {
     /// One MCP server: one container on one toolbox (`account_tool_instances.id`).
     ServerId
 }
+uuid_id! {
+    /// One connection of an agent (of the application, not of a toolbox) to a server (`agent_mcp_connections.id`).
+    ConnectionId
+}
 
 uuid_id! {
     /// Something people asked of a server or toolbox.

@@ -41,7 +41,7 @@ pub use change::{Cause, Change, ServerChange};
 pub use command::{Action, Command, CommandEnd, Ended, Execution};
 pub use docker::{DockerHealth, StatusText, UpFor};
 pub use fold::{Counts, Fold, fold};
-pub use id::{AccountId, CommandId, ContainerId, InstanceName, ServerId, ToolboxId};
+pub use id::{AccountId, CommandId, ConnectionId, ContainerId, InstanceName, ServerId, ToolboxId};
 pub use labels::UnknownLabel;
 pub use operator::Override;
 pub use order::Order;
