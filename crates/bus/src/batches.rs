@@ -222,7 +222,7 @@ impl Incoming {
         }
         match self.source.next(free).await {
             Ok(Event::Message(delivery)) => self.gathered.push_back((Instant::now(), delivery)),
-            Ok(Event::Attached { .. } | Event::Idle) => {}
+            Ok(Event::Attached { .. } | Event::Idle | Event::Lost) => {}
             Err(error) => self.failure = Some(error),
         }
     }

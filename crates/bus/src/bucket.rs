@@ -1,12 +1,11 @@
 //! How a NATS key-value bucket lies in a stream (ADR-8), so that `nats kv` and every client library read it as one.
 
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use async_nats::jetstream::stream::{self, DiscardPolicy, StorageType};
 use async_nats::{HeaderMap, HeaderName, header};
-use domain::ToolboxId;
-use wire::streams;
+use uuid::Uuid;
+use wire::streams::BucketSpec;
 
 /// Says what a message without a value means.
 const OPERATION: HeaderName = HeaderName::from_static("KV-Operation");
@@ -15,36 +14,42 @@ const PURGE: &str = "PURGE";
 /// snapshot; a marker that stayed for ever would be a leak.
 const MARKER_TTL: Duration = Duration::from_secs(3600);
 
-static STREAM: LazyLock<String> = LazyLock::new(|| format!("KV_{}", streams::TOOLBOXES.name));
-static PREFIX: LazyLock<String> = LazyLock::new(|| format!("$KV.{}.", streams::TOOLBOXES.name));
-
-/// The stream behind the bucket.
-pub(crate) fn stream_name() -> &'static str {
-    &STREAM
+/// The stream behind a bucket.
+pub(crate) fn stream_name(bucket: &BucketSpec) -> String {
+    format!("KV_{}", bucket.name)
 }
 
 /// All its keys.
-pub(crate) fn all_keys() -> String {
-    format!("{}>", *PREFIX)
+pub(crate) fn all_keys(bucket: &BucketSpec) -> String {
+    format!("{}>", prefix(bucket))
 }
 
-/// The subject of a toolbox's entry.
-pub(crate) fn subject(toolbox: ToolboxId) -> String {
-    format!("{}{toolbox}", *PREFIX)
+/// The subject of an entry.
+pub(crate) fn subject(bucket: &BucketSpec, key: Uuid) -> String {
+    format!("{}{key}", prefix(bucket))
 }
 
-/// The toolbox whose entry a subject is.
-pub(crate) fn toolbox_of(subject: &str) -> Option<ToolboxId> {
-    subject.strip_prefix(PREFIX.as_str())?.parse().ok()
+/// The key of the entry that a subject is.
+pub(crate) fn key_of(bucket: &BucketSpec, subject: &str) -> Option<Uuid> {
+    subject.strip_prefix(&prefix(bucket))?.parse().ok()
 }
 
-/// The stream behind the bucket, as client libraries make it, with time to live allowed for markers.
-pub(crate) fn stream_config(replicas: usize) -> stream::Config {
+/// The name of the bucket that a subject belongs to, ours or not.
+pub(crate) fn name_of(subject: &str) -> Option<&str> {
+    Some(subject.strip_prefix("$KV.")?.split_once('.')?.0)
+}
+
+fn prefix(bucket: &BucketSpec) -> String {
+    format!("$KV.{}.", bucket.name)
+}
+
+/// The stream behind a bucket, as client libraries make it, with time to live allowed for markers.
+pub(crate) fn stream_config(bucket: &BucketSpec, replicas: usize) -> stream::Config {
     stream::Config {
-        name: STREAM.clone(),
-        description: Some("What pollers need to know of each toolbox; mirrored from the tables".to_owned()),
-        subjects: vec![all_keys()],
-        max_messages_per_subject: streams::TOOLBOXES.history.into(),
+        name: stream_name(bucket),
+        description: Some(bucket.description.to_owned()),
+        subjects: vec![all_keys(bucket)],
+        max_messages_per_subject: bucket.history.into(),
         max_messages: -1,
         max_bytes: -1,
         max_message_size: -1,

@@ -8,7 +8,7 @@ use async_nats::jetstream::{self, context::ContextBuilder};
 use async_nats::{Client, ConnectOptions, Event};
 use secrecy::ExposeSecret;
 use tokio::sync::watch;
-use wire::streams;
+use wire::{Entry, streams};
 
 use crate::api::Api;
 use crate::backoff::Backoff;
@@ -16,7 +16,7 @@ use crate::error::Differences;
 use crate::metrics::Metrics;
 use crate::options::{Login, Servers};
 use crate::streams::{self as ensured, Target};
-use crate::{BusError, BusOptions, Schedules, Toolboxes, version};
+use crate::{Bucket, BusError, BusOptions, Schedules, version};
 
 /// A server that stops answering without closing the connection (a frozen machine, a lost route) is noticed after
 /// three of these.
@@ -98,7 +98,7 @@ impl Bus {
         Ok(bus)
     }
 
-    /// Makes every stream and the bucket where they are missing, and checks all of them. Services call this at start
+    /// Makes every stream and bucket where they are missing, and checks all of them. Services call this at start
     /// and from time to time: what somebody deleted is simply made again.
     ///
     /// # Errors
@@ -107,11 +107,9 @@ impl Bus {
     pub async fn ensure_streams(&self) -> Result<(), BusError> {
         self.check_server()?;
         let mut found = Vec::new();
-        for target in streams::ALL
-            .into_iter()
-            .map(Target::Stream)
-            .chain([Target::Toolboxes])
-        {
+        let streams = streams::ALL.into_iter().map(Target::Stream);
+        let buckets = streams::BUCKETS.into_iter().map(Target::Bucket);
+        for target in streams.chain(buckets) {
             match self.ensure(target).await {
                 Ok(()) => {}
                 Err(BusError::Differs(Differences(differences))) => found.extend(differences),
@@ -140,13 +138,13 @@ impl Bus {
         Schedules::new(self.clone())
     }
 
-    /// The bucket of toolboxes, made where it is missing.
+    /// The bucket of one kind of entry, made where it is missing.
     ///
     /// # Errors
     /// As [`Bus::ensure_streams`], for the bucket alone.
-    pub async fn toolboxes(&self) -> Result<Toolboxes, BusError> {
-        self.ensure(Target::Toolboxes).await?;
-        Ok(Toolboxes::new(self.clone()))
+    pub async fn bucket<E: Entry>(&self) -> Result<Bucket<E>, BusError> {
+        self.ensure(Target::Bucket(E::BUCKET)).await?;
+        Ok(Bucket::new(self.clone()))
     }
 
     pub(crate) async fn ensure(&self, target: Target) -> Result<(), BusError> {

@@ -46,7 +46,7 @@ where
             Some(()) = under_way.next() => {}
             event = source.next(free), if free > 0 => match event {
                 Ok(Event::Message(delivery)) => under_way.push(attend(&policy, delivery, &handler, spec)),
-                Ok(Event::Attached { .. } | Event::Idle) => {}
+                Ok(Event::Attached { .. } | Event::Idle | Event::Lost) => {}
                 Err(error) => break Err(error),
             },
         }

@@ -66,19 +66,9 @@ impl Bus {
             From::LastPerSubject => DeliverPolicy::LastPerSubject,
             From::New => DeliverPolicy::New,
         };
-        // The server takes "last per subject" only together with a filter.
-        let filters = if filters.is_empty() {
-            stream
-                .subjects
-                .iter()
-                .map(|subject| (*subject).to_owned())
-                .collect()
-        } else {
-            filters
-        };
         let origin = Origin::Ordered {
             target: Target::Stream(stream),
-            filters,
+            filters: or_all(filters, stream),
             policy,
         };
         let source = Source::new(self, origin, AHEAD);
@@ -89,7 +79,7 @@ impl Bus {
                     () = shutdown.cancelled() => return None,
                     event = source.next(AHEAD) => match event {
                         Ok(Event::Message(delivery)) => return Some((delivery, (source, shutdown))),
-                        Ok(Event::Attached { .. } | Event::Idle) => {}
+                        Ok(Event::Attached { .. } | Event::Idle | Event::Lost) => {}
                         Err(error) => {
                             tracing::error!(%error, "failed to follow a stream; it ends here");
                             return None;
@@ -138,4 +128,16 @@ impl Bus {
             ack_pending: info.num_ack_pending,
         })
     }
+}
+
+/// The filters, or those for all of the stream: the server takes "last per subject" only together with a filter.
+pub(crate) fn or_all(filters: Vec<String>, stream: &StreamSpec) -> Vec<String> {
+    if !filters.is_empty() {
+        return filters;
+    }
+    stream
+        .subjects
+        .iter()
+        .map(|subject| (*subject).to_owned())
+        .collect()
 }

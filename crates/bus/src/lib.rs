@@ -5,9 +5,9 @@
 //!    (CloudEvents headers,      │ │                                     │ handler ─► Verdict
 //!     message id, trace)        │ │                                     ▼
 //!                               │ │        Done ─► ack     Retry ─► nak with delay     Reject ─► DTMA_DLQ, then ack
-//!                               │ └──► ordered reader ──► follow (notifier, `watch`)
+//!                               │ └──► ordered reader ──► follow · follow_present (notifier, `watch`)
 //!   Schedules ──► POLLS: poll.schedule.{toolbox} ──(the server, every N s)──► poll.due.{toolbox} ──► consume
-//!   Toolboxes ──► bucket ──► ordered reader ──► Snapshot, then Put · Deleted
+//!   Bucket ──► toolboxes, connections ──► ordered reader ──► Snapshot, then Put · Deleted
 //! ```
 //!
 //! Subjects, streams and headers are those of [`wire`]; this crate makes the streams, verifies them, and holds the
@@ -54,6 +54,7 @@ mod api;
 mod backoff;
 mod batches;
 mod bucket;
+mod buckets;
 mod connection;
 mod consume;
 mod dead_letter;
@@ -63,6 +64,7 @@ mod follow;
 mod metrics;
 mod options;
 mod policy;
+mod present;
 mod publish;
 mod pull;
 mod schedules;
@@ -70,7 +72,6 @@ mod seal;
 mod source;
 mod streams;
 mod token;
-mod toolboxes;
 pub mod trace;
 mod unreadable;
 mod verify;
@@ -79,6 +80,7 @@ mod version;
 /// Headers of a message, as [`trace`] reads and writes them.
 pub use async_nats::HeaderMap;
 pub use batches::consume_batches;
+pub use buckets::{Bucket, BucketChange};
 pub use connection::Bus;
 pub use consume::consume;
 pub use delivery::Delivery;
@@ -86,8 +88,8 @@ pub use error::{BusError, Difference, Differences, ServerAnswer};
 pub use follow::{Backlog, From, StreamState};
 pub use options::BusOptions;
 pub use policy::Verdict;
+pub use present::Step;
 pub use publish::{Outgoing, Receipt};
 pub use schedules::Schedules;
 pub use seal::{SealError, SealingKey};
 pub use token::TokenHash;
-pub use toolboxes::{RegistryChange, Toolboxes};

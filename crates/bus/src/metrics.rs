@@ -4,6 +4,8 @@ use opentelemetry::metrics::Counter;
 use opentelemetry::{KeyValue, global};
 use wire::streams;
 
+use crate::bucket;
+
 /// The counters of one [`crate::Bus`].
 pub(crate) struct Metrics {
     consumed: Counter<u64>,
@@ -62,7 +64,7 @@ impl Metrics {
     }
 }
 
-/// The stream that takes a subject; what no stream takes is the bucket's.
+/// The stream or bucket that takes a subject.
 fn stream_of(subject: &str) -> &'static str {
     let takes = |pattern: &str| {
         let mut tokens = subject.split('.');
@@ -79,7 +81,14 @@ fn stream_of(subject: &str) -> &'static str {
     let stream = streams::ALL
         .into_iter()
         .find(|stream| stream.subjects.iter().any(|pattern| takes(pattern)));
-    stream.map_or(streams::TOOLBOXES.name, |stream| stream.name)
+    if let Some(stream) = stream {
+        return stream.name;
+    }
+    let name = bucket::name_of(subject);
+    let bucket = streams::BUCKETS
+        .into_iter()
+        .find(|bucket| Some(bucket.name) == name);
+    bucket.map_or("none", |bucket| bucket.name)
 }
 
 #[cfg(test)]
@@ -92,8 +101,10 @@ mod tests {
         assert_eq!(stream_of("dtma.raw.v1.x"), "DTMA_RAW");
         assert_eq!(stream_of("mcp.status.v1.a.b"), "MCP_STATUS");
         assert_eq!(stream_of("dtma.dlq.DTMA_RAW"), "DTMA_DLQ");
-        assert_eq!(stream_of("dtma.dlq"), streams::TOOLBOXES.name);
-        assert_eq!(stream_of("poll.due.x.y"), streams::TOOLBOXES.name);
         assert_eq!(stream_of("$KV.toolboxes.x"), streams::TOOLBOXES.name);
+        assert_eq!(stream_of("$KV.connections.x"), streams::CONNECTIONS.name);
+        for nobody_s in ["dtma.dlq", "poll.due.x.y", "$KV.toolboxes", "$KV.other.x"] {
+            assert_eq!(stream_of(nobody_s), "none", "{nobody_s}");
+        }
     }
 }

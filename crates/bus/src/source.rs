@@ -7,6 +7,7 @@
 //!            └── lost: connection, consumer, stream, heartbeat, gap ── wait ───┘
 //! ```
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{self, AckPolicy, DeliverPolicy, ReplayPolicy};
@@ -37,9 +38,9 @@ pub(crate) enum Origin {
 }
 
 impl Origin {
-    fn stream(&self) -> &'static str {
+    fn stream(&self) -> Cow<'static, str> {
         match self {
-            Self::Shared(spec) => spec.stream.name,
+            Self::Shared(spec) => spec.stream.name.into(),
             Self::Ordered { target, .. } => target.name(),
         }
     }
@@ -61,6 +62,8 @@ pub(crate) enum Event {
     Message(Delivery),
     /// The server is there and has nothing.
     Idle,
+    /// Not attached any more; the next event is that it is again.
+    Lost,
 }
 
 /// Messages of one consumer.
@@ -113,42 +116,42 @@ impl Source {
     /// # Errors
     /// Only what no waiting heals; every call after that fails with [`BusError::Closed`].
     pub(crate) async fn next(&mut self, free: usize) -> Result<Event, BusError> {
-        loop {
-            let why = match &mut self.state {
-                State::Failed => return Err(BusError::Closed),
-                State::Seeking(seeking) => match seeking.as_mut().await {
-                    Ok(attached) => return Ok(self.attached(attached)),
-                    Err(error) => {
-                        self.state = State::Failed;
-                        return Err(error);
-                    }
-                },
-                State::Found(attached) => match attached.pull.next(free, self.capacity).await {
-                    Pulled::Message(delivery) => {
-                        self.losses = None;
-                        return Ok(Event::Message(delivery));
-                    }
-                    Pulled::Idle => {
-                        self.losses = None;
-                        return Ok(Event::Idle);
-                    }
-                    Pulled::Lost(why) => why,
-                },
-            };
-            self.lost(&why);
+        match &mut self.state {
+            State::Failed => Err(BusError::Closed),
+            State::Seeking(seeking) => match seeking.as_mut().await {
+                Ok(attached) => Ok(self.attached(attached)),
+                Err(error) => {
+                    self.state = State::Failed;
+                    Err(error)
+                }
+            },
+            State::Found(attached) => match attached.pull.next(free, self.capacity).await {
+                Pulled::Message(delivery) => {
+                    self.losses = None;
+                    Ok(Event::Message(delivery))
+                }
+                Pulled::Idle => {
+                    self.losses = None;
+                    Ok(Event::Idle)
+                }
+                Pulled::Lost(why) => {
+                    self.lost(&why);
+                    Ok(Event::Lost)
+                }
+            },
         }
     }
 
     fn attached(&mut self, attached: Attached) -> Event {
         let (stream, consumer, pending) = (self.origin.stream(), self.origin.consumer(), attached.pending);
-        tracing::info!(stream, consumer, pending, "consumer attached");
+        tracing::info!(%stream, consumer, pending, "consumer attached");
         self.state = State::Found(attached);
         Event::Attached { pending }
     }
 
     fn lost(&mut self, why: &str) {
         let (stream, consumer) = (self.origin.stream(), self.origin.consumer());
-        tracing::warn!(stream, consumer, why, "consumer lost; attaching again");
+        tracing::warn!(%stream, consumer, why, "consumer lost; attaching again");
         // The first loss is healed at once; only one that follows on it at once has to wait.
         let wait = self.losses.as_mut().map_or(Duration::ZERO, Backoff::next);
         self.losses.get_or_insert_with(Backoff::new);
@@ -174,7 +177,7 @@ impl Source {
         let info = self
             .bus
             .api()
-            .consumer(self.origin.stream(), &attached.name)
+            .consumer(&self.origin.stream(), &attached.name)
             .await;
         // What was delivered and is still on its way counts for the server as delivered.
         info.is_ok_and(|info| {
@@ -209,9 +212,9 @@ async fn seek(
         let (stream, consumer) = (origin.stream(), origin.consumer());
         // One line says that it does not work; the line that it works again ends the matter.
         if reported {
-            tracing::debug!(stream, consumer, %error, "failed to attach to the consumer");
+            tracing::debug!(%stream, consumer, %error, "failed to attach to the consumer");
         } else {
-            tracing::warn!(stream, consumer, %error, "failed to attach to the consumer; trying again");
+            tracing::warn!(%stream, consumer, %error, "failed to attach to the consumer; trying again");
         }
         reported = true;
         tokio::time::sleep(backoff.next()).await;
@@ -233,7 +236,7 @@ async fn attach(bus: &Bus, origin: &Origin, former: Option<&Former>) -> Result<A
             (own(bus, *target, filters, *policy).await?, true)
         }
     };
-    let pull = Pull::attach(bus, link, origin.stream(), info.name.clone(), ordered).await?;
+    let pull = Pull::attach(bus, link, &origin.stream(), info.name.clone(), ordered).await?;
     Ok(Attached {
         pull,
         name: info.name,
@@ -266,7 +269,7 @@ async fn pass_unreadable(
     filters: &[String],
     former: &Former,
 ) -> Result<(), BusError> {
-    let Ok(info) = bus.api().consumer(target.name(), &former.consumer).await else {
+    let Ok(info) = bus.api().consumer(&target.name(), &former.consumer).await else {
         return Ok(());
     };
     if info.delivered.consumer_seq > former.last.place {
@@ -299,10 +302,10 @@ async fn own(
         memory_storage: true,
         ..Default::default()
     };
-    match bus.api().create_consumer(target.name(), &config).await {
+    match bus.api().create_consumer(&target.name(), &config).await {
         Err(BusError::NotFound { .. }) => {
             bus.ensure(target).await?;
-            bus.api().create_consumer(target.name(), &config).await
+            bus.api().create_consumer(&target.name(), &config).await
         }
         made => made,
     }

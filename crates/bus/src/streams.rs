@@ -1,9 +1,11 @@
 //! Making what is missing, and refusing what is different.
 
+use std::borrow::Cow;
+
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::{self, AckPolicy, DeliverPolicy, ReplayPolicy};
 use async_nats::jetstream::stream::{self, DiscardPolicy, RetentionPolicy, StorageType};
-use wire::streams::{ConsumerSpec, StreamSpec};
+use wire::streams::{BucketSpec, ConsumerSpec, StreamSpec};
 
 use crate::api::{Api, ConsumerInfo, StreamInfo};
 use crate::error::{Difference, Differences};
@@ -14,22 +16,22 @@ use crate::{Bus, BusError, bucket};
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Target {
     Stream(&'static StreamSpec),
-    Toolboxes,
+    Bucket(&'static BucketSpec),
 }
 
 impl Target {
     /// The stream's name on the server.
-    pub(crate) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> Cow<'static, str> {
         match self {
-            Self::Stream(spec) => spec.name,
-            Self::Toolboxes => bucket::stream_name(),
+            Self::Stream(spec) => spec.name.into(),
+            Self::Bucket(spec) => bucket::stream_name(spec).into(),
         }
     }
 
     fn config(self, replicas: usize) -> stream::Config {
         match self {
             Self::Stream(spec) => stream_config(spec, replicas),
-            Self::Toolboxes => bucket::stream_config(replicas),
+            Self::Bucket(spec) => bucket::stream_config(spec, replicas),
         }
     }
 }
@@ -92,15 +94,15 @@ fn consumer_config(spec: &ConsumerSpec) -> consumer::Config {
 /// [`BusError::Differs`] with all differences; nothing is changed, and never is anything deleted.
 pub(crate) async fn ensure(bus: &Bus, target: Target) -> Result<(), BusError> {
     let (api, name, config) = (Api(bus), target.name(), target.config(bus.replicas()));
-    let info: StreamInfo = match api.stream(name).await {
+    let info: StreamInfo = match api.stream(&name).await {
         Err(BusError::NotFound { .. }) => match api.create_stream(&config).await {
             Ok(info) => {
-                tracing::info!(stream = name, "stream created");
+                tracing::info!(stream = %name, "stream created");
                 info
             }
             // Another replica, or an older version of this program, was faster: see what it made.
             Err(BusError::Refused { error, .. }) if error.code() == ErrorCode::STREAM_NAME_EXIST.0 => {
-                api.stream(name).await?
+                api.stream(&name).await?
             }
             Err(error) => return Err(error),
         },

@@ -31,7 +31,7 @@ pub(crate) async fn bury(
     filters: &[String],
     range: RangeInclusive<u64>,
 ) -> Result<(), BusError> {
-    let stream = target.name();
+    let stream = &*target.name();
     for filter in filters {
         let mut sequence = *range.start();
         for _ in 0..LOOKED_AT {
@@ -56,8 +56,8 @@ pub(crate) async fn bury(
                     bus.api().delete_message(stream, message.seq).await?;
                 }
                 // Nothing of a bucket may be deleted, but a key's older entries mean nothing either.
-                Target::Toolboxes => {
-                    bus.metrics().undecodable(wire::streams::TOOLBOXES.name);
+                Target::Bucket(spec) => {
+                    bus.metrics().undecodable(spec.name);
                     bus.api()
                         .purge_until(stream, &message.subject, message.seq)
                         .await?;

@@ -65,6 +65,7 @@ mod tests {
             name: InstanceName::new(name),
             monitored: true,
             seen,
+            commanded: false,
         }
     }
 

@@ -14,11 +14,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bus::{Bus, BusError, RegistryChange, Schedules};
+use bus::{BucketChange, Bus, BusError, Schedules};
 use domain::{CadencePolicy, ToolboxId, first_plan};
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use wire::ToolboxEntry;
 
 use crate::metrics::Metrics;
 use crate::poll::Memory;
@@ -72,7 +73,7 @@ impl Timetable {
         let toolboxes = loop {
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
-                bucket = bus.toolboxes() => match bucket {
+                bucket = bus.bucket::<ToolboxEntry>() => match bucket {
                     Ok(bucket) => break bucket,
                     Err(error) => tracing::warn!(error = %error, "failed to open the registry, trying again"),
                 },
@@ -84,7 +85,7 @@ impl Timetable {
         };
         let mut changes = pin!(toolboxes.watch(shutdown.clone()));
         while let Some(change) = changes.next().await {
-            let whole = matches!(change, RegistryChange::Snapshot(_));
+            let whole = matches!(change, BucketChange::Snapshot(_));
             let looks = self.registry.apply(change);
             if whole {
                 // The comparison with what exists finds all else that is new or gone, and touches nothing that stands.

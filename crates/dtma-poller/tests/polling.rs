@@ -176,7 +176,7 @@ async fn schedules_follow_the_registry() {
     world.register(&three).await;
     world.scheduled("what is new", &[one.id, two.id, three.id]).await;
 
-    world.toolboxes.delete(ToolboxId(one.id)).await.unwrap();
+    world.toolboxes.delete(one.id).await.unwrap();
     world
         .scheduled("a deleted toolbox's end", &[two.id, three.id])
         .await;

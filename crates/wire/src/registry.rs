@@ -82,6 +82,14 @@ pub trait Entry: crate::Message + Clone + PartialEq + std::fmt::Debug + Send + '
 
     /// The row's id.
     fn key(&self) -> Uuid;
+
+    /// Reads an entry's body.
+    ///
+    /// # Errors
+    /// [`crate::Refused`], naming what was expected and never repeating the body.
+    fn read(body: &[u8]) -> Result<Self, crate::Refused> {
+        crate::message::decode(body)
+    }
 }
 
 impl Entry for ToolboxEntry {

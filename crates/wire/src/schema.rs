@@ -4,7 +4,8 @@ use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
 use crate::{
-    Command, CommandOutcome, ConnectionEntry, Message, PollPlan, RawReport, StatusEvent, ToolboxEntry, ToolboxEvent,
+    Command, CommandOutcome, ConnectionEntry, Message, PollPlan, RawReport, StatusEvent, ToolboxEntry,
+    ToolboxEvent,
 };
 
 /// A message's schema (JSON Schema 2020-12) and the name of its file in `proto/schemas/v1`.

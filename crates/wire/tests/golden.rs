@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 use wire::{
-    Command, CommandOutcome, ConnectionEntry, Message, PollPlan, RawReport, Refused, StatusEvent, ToolboxEntry,
-    ToolboxEvent, schema,
+    Command, CommandOutcome, ConnectionEntry, Message, PollPlan, RawReport, Refused, StatusEvent,
+    ToolboxEntry, ToolboxEvent, schema,
 };
 
 fn proto() -> PathBuf {
@@ -65,7 +65,9 @@ fn every_golden_is_read_and_written_unchanged() {
     }
     for schema in schema::all() {
         assert!(
-            names.iter().any(|name| name.starts_with(&format!("{}.", schema.name))),
+            names
+                .iter()
+                .any(|name| name.starts_with(&format!("{}.", schema.name))),
             "{} has a golden",
             schema.name
         );

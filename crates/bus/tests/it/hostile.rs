@@ -2,11 +2,11 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bus::{BusError, From, RegistryChange};
+use bus::{Bucket, BucketChange, BusError, From};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
-use wire::{headers, streams, subjects};
+use wire::{ToolboxEntry, headers, streams, subjects};
 
 use crate::ground::{
     Ground, QUICK, Running, Taken, all_acknowledged, dead_letter, entry, next, raw, soon, text, toolbox,
@@ -121,14 +121,14 @@ async fn a_follower_gets_past_what_the_client_cannot_read() {
 #[tokio::test]
 async fn a_watcher_gets_past_what_the_client_cannot_read() {
     let ground = Ground::new().await;
-    let toolboxes = ground.another_bus().await.toolboxes().await.unwrap();
+    let toolboxes: Bucket<ToolboxEntry> = ground.another_bus().await.bucket().await.unwrap();
     toolboxes.put(&entry(1, "before")).await.unwrap();
     let subject = format!("$KV.{}.{}", streams::TOOLBOXES.name, toolbox(2));
     publish_to(&ground, &subject, b"NATS/1.0\r\nno colon\r\n\r\n", "unreadable").await;
     toolboxes.put(&entry(3, "after")).await.unwrap();
-    let watched = ground.bus.toolboxes().await.unwrap();
+    let watched = ground.bus.bucket::<ToolboxEntry>().await.unwrap();
     let mut changes = watched.watch(CancellationToken::new());
-    let expected = RegistryChange::Snapshot(vec![entry(1, "before"), entry(3, "after")]);
+    let expected = BucketChange::Snapshot(vec![entry(1, "before"), entry(3, "after")]);
     assert_eq!(next("the snapshot", &mut changes).await, expected);
 }
 

@@ -7,6 +7,7 @@
 )]
 
 mod batches;
+mod buckets;
 mod connect;
 mod consume;
 mod dead_letters;
@@ -15,8 +16,8 @@ mod ground;
 mod healing;
 mod hostile;
 mod observe;
+mod present;
 mod publish;
 mod schedules;
 mod streams;
-mod toolboxes;
 mod tracing_context;

@@ -6,7 +6,7 @@ use async_nats::jetstream::consumer::{AckPolicy, pull};
 use async_nats::jetstream::stream::Config;
 use bus::{Bus, BusError, BusOptions, Verdict, consume};
 use tokio_util::sync::CancellationToken;
-use wire::streams;
+use wire::{ToolboxEntry, streams};
 
 use crate::ground::{Ground, QUICK, soon};
 
@@ -27,12 +27,11 @@ async fn ensuring_makes_everything_once() {
             spec.name
         );
     }
-    // Others read it as a bucket.
-    let bucket = ground.plain.get_key_value(streams::TOOLBOXES.name).await.unwrap();
-    assert_eq!(
-        bucket.status().await.unwrap().history(),
-        i64::from(streams::TOOLBOXES.history)
-    );
+    // Others read them as buckets.
+    for spec in streams::BUCKETS {
+        let bucket = ground.plain.get_key_value(spec.name).await.unwrap();
+        assert_eq!(bucket.status().await.unwrap().history(), i64::from(spec.history));
+    }
 }
 
 #[tokio::test]
@@ -85,7 +84,7 @@ async fn the_bucket_is_verified_too() {
         ..Default::default()
     };
     ground.plain.create_key_value(config).await.unwrap();
-    let Err(BusError::Differs(differences)) = ground.bus.toolboxes().await else {
+    let Err(BusError::Differs(differences)) = ground.bus.bucket::<ToolboxEntry>().await else {
         panic!("not refused")
     };
     let fields: Vec<_> = differences
@@ -120,7 +119,9 @@ async fn what_somebody_deleted_is_made_again() {
     for spec in streams::ALL {
         ground.plain.delete_stream(spec.name).await.unwrap();
     }
-    ground.plain.delete_key_value(streams::TOOLBOXES.name).await.unwrap();
+    for spec in streams::BUCKETS {
+        ground.plain.delete_key_value(spec.name).await.unwrap();
+    }
     let error = ground.bus.stream_state(&streams::POLLS).await.unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -129,6 +130,9 @@ async fn what_somebody_deleted_is_made_again() {
     ground.bus.ensure_streams().await.unwrap();
     for spec in streams::ALL {
         assert_eq!(ground.bus.stream_state(spec).await.unwrap().messages, 0);
+    }
+    for spec in streams::BUCKETS {
+        ground.plain.get_key_value(spec.name).await.unwrap();
     }
 }
 

@@ -7,7 +7,7 @@ mod target;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use bus::{RegistryChange, SealingKey, TokenHash};
+use bus::{BucketChange, SealingKey, TokenHash};
 use domain::ToolboxId;
 use tokio::sync::watch;
 use wire::ToolboxEntry;
@@ -115,10 +115,10 @@ impl Registry {
     }
 
     /// Takes over a change, and says whose schedules it touches.
-    pub(crate) fn apply(&self, change: RegistryChange) -> Vec<(ToolboxId, Look)> {
+    pub(crate) fn apply(&self, change: BucketChange<ToolboxEntry>) -> Vec<(ToolboxId, Look)> {
         let mut looks = Vec::new();
         match change {
-            RegistryChange::Snapshot(entries) => {
+            BucketChange::Snapshot(entries) => {
                 let mut inner = self.write();
                 let mut gone: HashSet<ToolboxId> = inner.targets.keys().copied().collect();
                 for entry in &entries {
@@ -133,8 +133,9 @@ impl Registry {
                 self.loaded.send_replace(true);
                 tracing::info!(toolboxes = entries.len(), "registry read");
             }
-            RegistryChange::Put(entry) => looks.extend(self.put(&mut self.write(), &entry)),
-            RegistryChange::Deleted(toolbox) => {
+            BucketChange::Put(entry) => looks.extend(self.put(&mut self.write(), &entry)),
+            BucketChange::Deleted(key) => {
+                let toolbox = ToolboxId(key);
                 self.write().remove(toolbox);
                 looks.push((toolbox, Look::InItsTurn));
             }
@@ -262,9 +263,9 @@ mod tests {
     fn a_snapshot_is_the_whole_truth() {
         let registry = registry();
         assert!(!registry.is_loaded());
-        registry.apply(RegistryChange::Put(entry(1, "http://a", "one", true)));
+        registry.apply(BucketChange::Put(entry(1, "http://a", "one", true)));
         assert!(!registry.is_loaded(), "a single entry is not all of them");
-        let looks = registry.apply(RegistryChange::Snapshot(vec![
+        let looks = registry.apply(BucketChange::Snapshot(vec![
             entry(2, "http://b", "two", true),
             entry(3, "", "three", true),
         ]));
@@ -281,7 +282,7 @@ mod tests {
     #[test]
     fn changes_ask_for_what_they_need() {
         let registry = registry();
-        let put = |entry| registry.apply(RegistryChange::Put(entry));
+        let put = |entry| registry.apply(BucketChange::Put(entry));
         assert_eq!(put(entry(1, "http://a", "one", true)), [(id(1), Look::InItsTurn)]);
         assert_eq!(put(entry(1, "http://a", "one", true)), []);
         assert_eq!(registry.find(id(1)).unwrap().epoch, 0);
@@ -294,7 +295,7 @@ mod tests {
         assert_eq!(put(entry(1, "", "one", true)), []);
         assert_eq!(put(entry(1, "http://b", "one", true)), [(id(1), Look::Soon)]);
         assert_eq!(
-            registry.apply(RegistryChange::Deleted(id(1))),
+            registry.apply(BucketChange::Deleted(id(1).0)),
             [(id(1), Look::InItsTurn)]
         );
         assert!(registry.find(id(1)).is_none());
@@ -303,20 +304,20 @@ mod tests {
     #[test]
     fn a_token_that_two_claim_names_nobody_until_one_lets_go() {
         let registry = registry();
-        registry.apply(RegistryChange::Put(entry(1, "http://a", "shared", true)));
+        registry.apply(BucketChange::Put(entry(1, "http://a", "shared", true)));
         assert_eq!(named(&registry, "shared"), Some(id(1)));
-        registry.apply(RegistryChange::Put(entry(2, "http://b", "shared", true)));
+        registry.apply(BucketChange::Put(entry(2, "http://b", "shared", true)));
         assert!(matches!(
             registry.bearer(&TokenHash::of("shared")),
             Bearer::Ambiguous
         ));
-        registry.apply(RegistryChange::Put(entry(2, "http://b", "own", true)));
+        registry.apply(BucketChange::Put(entry(2, "http://b", "own", true)));
         assert_eq!(
             (named(&registry, "shared"), named(&registry, "own")),
             (Some(id(1)), Some(id(2)))
         );
-        registry.apply(RegistryChange::Put(entry(2, "http://b", "shared", true)));
-        registry.apply(RegistryChange::Deleted(id(1)));
+        registry.apply(BucketChange::Put(entry(2, "http://b", "shared", true)));
+        registry.apply(BucketChange::Deleted(id(1).0));
         assert_eq!(named(&registry, "shared"), Some(id(2)));
         assert!(matches!(registry.bearer(&TokenHash::of("own")), Bearer::Unknown));
     }

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::future::Future;
 use std::time::Duration;
 
-use bus::{Bus, BusOptions, SealingKey, TokenHash, Toolboxes};
+use bus::{Bucket, Bus, BusOptions, SealingKey, TokenHash};
 use domain::{InstanceName, ServerId, ToolboxId};
 use dtma_poller::Config;
 use dtma_sim::{Sim, SimConfig, SimHandle, ToolboxInfo};
@@ -48,7 +48,7 @@ where
 pub struct World {
     pub nats: NatsServer,
     pub bus: Bus,
-    pub toolboxes: Toolboxes,
+    pub toolboxes: Bucket<ToolboxEntry>,
     pub key: SealingKey,
     pub secret: SecretString,
     _dir: TempDir,
@@ -71,7 +71,7 @@ impl World {
         let nats = NatsServer::start(options).await.unwrap();
         let bus = Bus::connect(BusOptions::new(nats.url(), "test")).await.unwrap();
         bus.ensure_streams().await.unwrap();
-        let toolboxes = bus.toolboxes().await.unwrap();
+        let toolboxes = bus.bucket().await.unwrap();
         let (key, secret) = SealingKey::generate();
         Self {
             nats,

@@ -15,7 +15,7 @@ mod entry;
 
 use std::collections::{HashMap, HashSet};
 
-use bus::{RegistryChange, Toolboxes};
+use bus::{Bucket, BucketChange};
 use domain::{AccountId, ServerId, ToolboxId};
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
@@ -55,7 +55,7 @@ pub(crate) async fn run(
     };
     let mut backoff = Backoff::new();
     let toolboxes = loop {
-        match bus.toolboxes().await {
+        match bus.bucket::<ToolboxEntry>().await {
             Ok(toolboxes) => break toolboxes,
             Err(error) if error.is_transient() => {
                 tracing::debug!(%error, "failed to reach the bucket; trying again")
@@ -113,7 +113,7 @@ pub(crate) async fn run(
 struct Mirror {
     announcer: Announcer,
     agents: Agents,
-    toolboxes: Toolboxes,
+    toolboxes: Bucket<ToolboxEntry>,
     departures: Departures,
     /// What the bucket holds; `None` until it has been read.
     held: Option<HashMap<ToolboxId, Held>>,
@@ -125,20 +125,20 @@ struct Mirror {
 
 impl Mirror {
     /// Takes in what the bucket says.
-    fn take(&mut self, change: RegistryChange) {
+    fn take(&mut self, change: BucketChange<ToolboxEntry>) {
         let key = &self.agents.key;
         match (change, &mut self.held) {
-            (RegistryChange::Snapshot(entries), held) => {
+            (BucketChange::Snapshot(entries), held) => {
                 let read = |entry: ToolboxEntry| (ToolboxId(entry.toolbox_id), Held::read(entry, key));
                 *held = Some(entries.into_iter().map(read).collect());
             }
-            (RegistryChange::Put(entry), Some(held)) => {
+            (BucketChange::Put(entry), Some(held)) => {
                 held.insert(ToolboxId(entry.toolbox_id), Held::read(entry, key));
             }
-            (RegistryChange::Deleted(toolbox), Some(held)) => {
-                held.remove(&toolbox);
+            (BucketChange::Deleted(key), Some(held)) => {
+                held.remove(&ToolboxId(key));
             }
-            (RegistryChange::Put(_) | RegistryChange::Deleted(_), None) => {}
+            (BucketChange::Put(_) | BucketChange::Deleted(_), None) => {}
         }
     }
 
@@ -226,7 +226,7 @@ impl Mirror {
         for group in writes.chunks(AT_ONCE) {
             let done = join_all(group.iter().map(async |(toolbox, entry)| match entry {
                 Some(entry) => self.toolboxes.put(entry).await,
-                None => self.toolboxes.delete(*toolbox).await,
+                None => self.toolboxes.delete(toolbox.0).await,
             }))
             .await;
             let mut failed = None;

@@ -16,7 +16,7 @@ const TOKEN: &str = "d1f0c2a89b7e4d5f6a7b8c9d0e1f2a3b4c5d6e7f8091a2b3c4d5e6f7081
 const OTHER: AccountId = AccountId(Uuid::from_u128(0xbcc));
 
 async fn entry(ground: &Ground, toolbox: ToolboxId) -> Option<ToolboxEntry> {
-    let all = ground.bus.toolboxes().await.ok()?.all().await.ok()?;
+    let all = ground.bus.bucket::<ToolboxEntry>().await.ok()?.all().await.ok()?;
     all.into_iter().find(|entry| entry.toolbox_id == toolbox.0)
 }
 

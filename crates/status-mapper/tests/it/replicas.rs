@@ -1,5 +1,7 @@
 //! Several mappers side by side.
 
+use wire::ToolboxEntry;
+
 use crate::ground::{ACCOUNT, Ground};
 use crate::waiting::{eventually, list, now};
 
@@ -68,7 +70,7 @@ async fn when_the_one_on_duty_goes_the_other_takes_over() {
     let ground = Ground::new().await;
     let one = ground.mapper(&[]).await;
     let two = ground.mapper(&[]).await;
-    let toolboxes = ground.bus.toolboxes().await.unwrap();
+    let toolboxes = ground.bus.bucket::<ToolboxEntry>().await.unwrap();
     let known = async |how_many: usize| {
         eventually("pollers know", async || {
             (toolboxes.all().await.ok()?.len() == how_many).then_some(())

@@ -4,6 +4,7 @@ use domain::{ServerId, ToolboxId};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use serde_json::json;
 use uuid::Uuid;
+use wire::ToolboxEntry;
 
 use crate::ground::{ACCOUNT, Ground};
 use crate::waiting::{eventually, list, now};
@@ -256,7 +257,7 @@ async fn a_server_to_be_deleted_goes_with_a_tombstone_once_its_container_is_gone
     // A late report cannot bring it back, and the mirror has nothing to add to its end.
     ground.report(&list(toolbox, now(), &[(1, "running")])).await;
     ground.settled().await;
-    let toolboxes = ground.bus.toolboxes().await.unwrap();
+    let toolboxes = ground.bus.bucket::<ToolboxEntry>().await.unwrap();
     eventually("the pollers know", async || {
         let entries = toolboxes.all().await.ok()?;
         entries

@@ -14,8 +14,8 @@ pub use command::{
 };
 pub use fleet::{Counts, Fleet, Lag, OldestKnowledge};
 pub use registry::{
-    Connection, ConnectionChange, ConnectionLabel, ConnectionPage, ConnectionStatus, NewConnection, NewServer,
-    NewToolbox, ServerChange, Toolbox, ToolboxChange, ToolboxLabel, ToolboxPage,
+    Connection, ConnectionChange, ConnectionLabel, ConnectionPage, ConnectionStatus, NewConnection,
+    NewServer, NewToolbox, ServerChange, Toolbox, ToolboxChange, ToolboxLabel, ToolboxPage,
 };
 pub use server::{HealthLabel, History, HistoryEntry, Override, Server, ServerPage, StateLabel};
 

@@ -1,23 +1,24 @@
-//! The bucket of toolboxes.
+//! Buckets that mirror a table.
 
-use bus::{RegistryChange, Toolboxes};
+use bus::{Bucket, BucketChange};
 use futures_util::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
-use wire::{ToolboxEntry, streams};
+use uuid::Uuid;
+use wire::{ConnectionEntry, Entry, ToolboxEntry, streams};
 
 use crate::ground::{Ground, entry, eventually, next, soon, toolbox};
 
-async fn bucket(ground: &Ground) -> Toolboxes {
-    ground.bus.toolboxes().await.unwrap()
+async fn bucket(ground: &Ground) -> Bucket<ToolboxEntry> {
+    ground.bus.bucket().await.unwrap()
 }
 
-fn watch(toolboxes: &Toolboxes) -> impl Stream<Item = RegistryChange> + Unpin + use<> {
-    toolboxes.watch(CancellationToken::new())
+fn watch<E: Entry>(bucket: &Bucket<E>) -> impl Stream<Item = BucketChange<E>> + Unpin + use<E> {
+    bucket.watch(CancellationToken::new())
 }
 
 /// Waits for the snapshot that holds just these; earlier news is passed over.
-async fn snapshot_of(stream: &mut (impl Stream<Item = RegistryChange> + Unpin), expected: &[ToolboxEntry]) {
-    while next("the snapshot", stream).await != RegistryChange::Snapshot(expected.to_vec()) {}
+async fn snapshot_of<E: Entry>(stream: &mut (impl Stream<Item = BucketChange<E>> + Unpin), expected: &[E]) {
+    while next("the snapshot", stream).await != BucketChange::Snapshot(expected.to_vec()) {}
 }
 
 #[tokio::test]
@@ -27,30 +28,30 @@ async fn first_everything_then_what_changes() {
     let mut empty = watch(&toolboxes);
     assert_eq!(
         next("the snapshot", &mut empty).await,
-        RegistryChange::Snapshot(vec![])
+        BucketChange::Snapshot(vec![])
     );
     for number in [2, 1, 3] {
         toolboxes.put(&entry(number, "old")).await.unwrap();
     }
     toolboxes.put(&entry(2, "new")).await.unwrap();
-    toolboxes.delete(toolbox(3)).await.unwrap();
+    toolboxes.delete(toolbox(3).0).await.unwrap();
     let present = [entry(1, "old"), entry(2, "new")];
     assert_eq!(toolboxes.all().await.unwrap(), present);
 
     let mut full = watch(&toolboxes);
     assert_eq!(
         next("the snapshot", &mut full).await,
-        RegistryChange::Snapshot(present.to_vec())
+        BucketChange::Snapshot(present.to_vec())
     );
     toolboxes.put(&entry(4, "late")).await.unwrap();
-    toolboxes.delete(toolbox(1)).await.unwrap();
+    toolboxes.delete(toolbox(1).0).await.unwrap();
     assert_eq!(
         next("the put", &mut full).await,
-        RegistryChange::Put(entry(4, "late"))
+        BucketChange::Put(entry(4, "late"))
     );
     assert_eq!(
         next("the deletion", &mut full).await,
-        RegistryChange::Deleted(toolbox(1))
+        BucketChange::Deleted(toolbox(1).0)
     );
     assert_eq!(
         toolboxes.all().await.unwrap(),
@@ -61,15 +62,54 @@ async fn first_everything_then_what_changes() {
     let mut known = std::collections::BTreeMap::new();
     while !known.contains_key(&entry(4, "").toolbox_id) || known.len() > 2 {
         match next("a change", &mut empty).await {
-            RegistryChange::Put(entry) => known.insert(entry.toolbox_id, entry),
-            RegistryChange::Deleted(toolbox) => known.remove(&toolbox.0),
-            RegistryChange::Snapshot(entries) => panic!("a second snapshot: {entries:?}"),
+            BucketChange::Put(entry) => known.insert(entry.toolbox_id, entry),
+            BucketChange::Deleted(key) => known.remove(&key),
+            BucketChange::Snapshot(entries) => panic!("a second snapshot: {entries:?}"),
         };
     }
     assert_eq!(
         known.into_values().collect::<Vec<_>>(),
         [entry(2, "new"), entry(4, "late")]
     );
+}
+
+fn connection(number: u128, active: bool) -> ConnectionEntry {
+    ConnectionEntry {
+        connection_id: Uuid::from_u128(number),
+        agent_id: Uuid::from_u128(number + 10),
+        account_id: Some(Uuid::from_u128(1)),
+        server_id: Uuid::from_u128(number + 1000),
+        active,
+    }
+}
+
+#[tokio::test]
+async fn each_kind_of_entry_has_a_bucket_of_its_own() {
+    let ground = Ground::bare().await;
+    let toolboxes = bucket(&ground).await;
+    let connections = ground.bus.bucket::<ConnectionEntry>().await.unwrap();
+    // The same id in both, as somebody's tables may have it.
+    toolboxes.put(&entry(1, "a toolbox")).await.unwrap();
+    connections.put(&connection(1, true)).await.unwrap();
+    connections.put(&connection(2, true)).await.unwrap();
+    let mut changes = watch(&connections);
+    let present = vec![connection(1, true), connection(2, true)];
+    assert_eq!(
+        next("the snapshot", &mut changes).await,
+        BucketChange::Snapshot(present)
+    );
+    connections.put(&connection(2, false)).await.unwrap();
+    assert_eq!(
+        next("the put", &mut changes).await,
+        BucketChange::Put(connection(2, false))
+    );
+    connections.delete(connection(1, true).key()).await.unwrap();
+    assert_eq!(
+        next("the deletion", &mut changes).await,
+        BucketChange::Deleted(Uuid::from_u128(1))
+    );
+    assert_eq!(toolboxes.all().await.unwrap(), [entry(1, "a toolbox")]);
+    assert_eq!(connections.all().await.unwrap(), [connection(2, false)]);
 }
 
 #[tokio::test]
@@ -84,19 +124,19 @@ async fn other_clients_of_the_bucket_are_understood() {
     plain.put(&key, body.clone().into()).await.unwrap();
     assert_eq!(
         next("the put", &mut changes).await,
-        RegistryChange::Put(entry(1, "theirs"))
+        BucketChange::Put(entry(1, "theirs"))
     );
     plain.delete(&key).await.unwrap();
     assert_eq!(
         next("the deletion", &mut changes).await,
-        RegistryChange::Deleted(toolbox(1))
+        BucketChange::Deleted(toolbox(1).0)
     );
     plain.put(&key, body.into()).await.unwrap();
     plain.purge(&key).await.unwrap();
     next("the put", &mut changes).await;
     assert_eq!(
         next("the purge", &mut changes).await,
-        RegistryChange::Deleted(toolbox(1))
+        BucketChange::Deleted(toolbox(1).0)
     );
     // And they understand us.
     toolboxes.put(&entry(2, "ours")).await.unwrap();
@@ -110,7 +150,7 @@ async fn other_clients_of_the_bucket_are_understood() {
             .await,
         [toolbox(2).to_string()]
     );
-    toolboxes.delete(toolbox(2)).await.unwrap();
+    toolboxes.delete(toolbox(2).0).await.unwrap();
     assert_eq!(plain.get(toolbox(2).to_string()).await.unwrap(), None);
 }
 
@@ -131,7 +171,7 @@ async fn what_cannot_be_read_is_passed_over() {
     let mut changes = watch(&toolboxes);
     assert_eq!(
         next("the snapshot", &mut changes).await,
-        RegistryChange::Snapshot(vec![entry(3, "good")])
+        BucketChange::Snapshot(vec![entry(3, "good")])
     );
     plain
         .put(toolbox(4).to_string(), "still not".into())
@@ -140,7 +180,7 @@ async fn what_cannot_be_read_is_passed_over() {
     toolboxes.put(&entry(5, "good")).await.unwrap();
     assert_eq!(
         next("the readable one", &mut changes).await,
-        RegistryChange::Put(entry(5, "good"))
+        BucketChange::Put(entry(5, "good"))
     );
 }
 
@@ -164,10 +204,10 @@ async fn what_was_missed_while_away_is_in_the_next_snapshot() {
         &[entry(1, "kept"), entry(2, "kept"), entry(3, "kept")],
     )
     .await;
-    toolboxes.delete(toolbox(2)).await.unwrap();
+    toolboxes.delete(toolbox(2).0).await.unwrap();
     assert_eq!(
         next("the deletion", &mut changes).await,
-        RegistryChange::Deleted(toolbox(2))
+        BucketChange::Deleted(toolbox(2).0)
     );
 }
 
@@ -178,12 +218,16 @@ async fn a_bucket_that_was_deleted_is_made_again_and_told_as_empty() {
     toolboxes.put(&entry(1, "gone")).await.unwrap();
     let mut changes = watch(&toolboxes);
     snapshot_of(&mut changes, &[entry(1, "gone")]).await;
-    ground.plain.delete_key_value(streams::TOOLBOXES.name).await.unwrap();
+    ground
+        .plain
+        .delete_key_value(streams::TOOLBOXES.name)
+        .await
+        .unwrap();
     snapshot_of(&mut changes, &[]).await;
     toolboxes.put(&entry(2, "again")).await.unwrap();
     assert_eq!(
         next("the put", &mut changes).await,
-        RegistryChange::Put(entry(2, "again"))
+        BucketChange::Put(entry(2, "again"))
     );
 }
 
