@@ -18,6 +18,7 @@ mod hostile;
 mod observe;
 mod present;
 mod publish;
+mod requests;
 mod schedules;
 mod streams;
 mod tracing_context;
