@@ -1,5 +1,7 @@
 //! What is asked of a server, what an operator says of it, and what nobody watches.
 
+#![allow(clippy::panic, reason = "a test may panic")]
+
 mod common;
 
 use std::time::Duration;

@@ -115,7 +115,7 @@ impl Sweep {
         };
         self.sound(blind, fleet);
         self.told.blind.send_replace(blind.is_some());
-        store::commands::end_orphans(pool, now).await?;
+        store::commands::end_orphans(self.announcer.database.pool(), now).await?;
         let announcer = match blind {
             // A bus that hangs must not make ages late.
             Some(Cause::Bus) => self.announcer.leaving_it_to_the_relay(),
