@@ -25,7 +25,7 @@ use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use crate::agent::{self, Said};
-use crate::registry::{Address, Target, Token};
+use crate::registry::{Target, Token};
 
 pub(crate) use failure::Failure;
 
@@ -96,16 +96,9 @@ impl Client {
         remembered: Option<Dialect>,
         now: impl Fn() -> Timestamp,
     ) -> Asked {
-        let base = match &target.address {
-            Address::At(base) => base,
-            Address::Refused(why) => return Asked::failed(now(), None, Failure::unreachable(why)),
-            Address::Missing => {
-                return Asked::failed(
-                    now(),
-                    None,
-                    Failure::unreachable("the toolbox has no address yet"),
-                );
-            }
+        let base = match target.address.url() {
+            Ok(base) => base,
+            Err(why) => return Asked::failed(now(), None, Failure::unreachable(why)),
         };
         let deadline = Instant::now() + self.limits.time;
         let first = remembered.unwrap_or(Dialect::Tools);

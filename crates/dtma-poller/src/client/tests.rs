@@ -14,6 +14,7 @@ use uuid::Uuid;
 use wire::{RawCoverage, RawOutcome};
 
 use super::*;
+use crate::registry::Address;
 
 const BODY: usize = 64 << 10;
 const LIMITS: Limits = Limits {
