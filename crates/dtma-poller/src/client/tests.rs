@@ -1,5 +1,7 @@
 //! Real sockets: simulated agents, and raw servers for what no agent does.
 
+mod tell;
+
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
