@@ -139,6 +139,15 @@ impl Target {
         self.address != Address::Missing && !nobody_watches
     }
 
+    /// The host of its agent, for traces; empty where there is none.
+    pub(crate) fn host(&self) -> &str {
+        self.address
+            .url()
+            .ok()
+            .and_then(Url::host_str)
+            .unwrap_or_default()
+    }
+
     /// Whether the agent is to be asked soon after `before` became this: it is asked elsewhere or otherwise now,
     /// there is an instance that nobody has looked at, or a command is under way for one that had none.
     pub(super) fn wants_a_look_after(&self, before: &Self) -> bool {
