@@ -14,7 +14,7 @@ use support::commands::{Stub, command, container, executed, failed, now, told, w
 use support::{Running, World, eventually, polls, sim};
 use tokio::net::TcpListener;
 use uuid::Uuid;
-use wire::streams::{DTMA_COMMANDS, DTMA_DLQ};
+use wire::streams::{COMMANDER, DTMA_COMMANDS, DTMA_DLQ};
 use wire::{Command, CommandAction, PollPlan, RawCoverage, RawOutcome, subjects};
 
 fn some(toolboxes: usize) -> SimConfig {
@@ -163,6 +163,24 @@ async fn what_an_agent_refuses_is_done_when_it_is_so_and_failed_when_it_is_not()
         failed(&outcome).contains(words).then_some(())
     })
     .await;
+    poller.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_may_come_before_the_registry_knows_its_server() {
+    let world = World::new().await;
+    let sim = sim(some(1)).await;
+    let toolbox = sim.toolbox(0);
+    let poller = world.poller().await;
+    let command = command(&toolbox, CommandAction::Stop);
+    world.give(&command).await;
+    eventually("a first try", async || {
+        let backlog = world.bus.backlog(&COMMANDER).await.ok()?;
+        (backlog.ack_pending == 1).then_some(())
+    })
+    .await;
+    world.register(&toolbox).await;
+    executed(&world.outcome_of(&command).await);
     poller.stop().await;
 }
 

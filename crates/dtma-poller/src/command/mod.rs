@@ -1,14 +1,14 @@
 //! Commands: what people asked of a server, carried out through its agent.
 //!
 //! ```text
-//!  dtma.command.v1.{toolbox} ─► order ─ refresh ────────────────────────────────► POLLS: due now ─► Done
-//!                                 │ past its deadline ──────────────────────────────────────────► Done
+//!  dtma.command.v1.{toolbox} ─► order ─ refresh ───────────────────────────► POLLS: due now ─► Done
+//!                                 │ past its deadline ─────────────────────────────────────► Done
 //!                                 ▼
-//!               registry: this toolbox, this instance by id *and* name? ─ no ─┐
-//!                                 ▼                                           ▼
+//!      registry: this toolbox, this instance by id *and* name? ─ no ─► Retry, twice ─┐
+//!                                 ▼                                                  ▼
 //!                              errand ─ executed, already so, failed ─► DTMA_OUTCOMES, acknowledged
-//!                                 │                                           ▼
-//!                             unreached ─► Retry, or failed when       POLLS: due now ─► Done
+//!                                 │                                                  ▼
+//!                             unreached ─► Retry, or failed when          POLLS: due now ─► Done
 //!                                          there is no time for more
 //! ```
 //!
@@ -46,6 +46,10 @@ use order::{Order, What};
 
 /// When a command is taken up again whose outcome, or whose refresh, could not be published, times its tries so far.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// How often a command is taken up again that the registry does not know the server of, and after how long each time. It
+/// comes on another way than the registry's changes, and may be there before the one that it goes with.
+const UNKNOWN: (u32, Duration) = (2, Duration::from_secs(1));
 
 /// What carrying commands out works with.
 pub(crate) struct Parts {
@@ -135,6 +139,11 @@ impl Commander {
         let (target, name) = match self.target(order, server, name) {
             Ok(found) => found,
             Err(Failed { label, message }) => {
+                let (times, after) = UNKNOWN;
+                if tries <= times && after < self.left(order) {
+                    let reason = message;
+                    return ("retried", Verdict::Retry { after, reason });
+                }
                 let result = CommandResult::Failed { message };
                 return self.conclude(order, action, server, label, result, tries).await;
             }
