@@ -16,7 +16,6 @@
 //! | `timetable` | keeps the schedules in step with the registry |
 //! | `poll` | one due poll: ask, report, plan |
 //! | `heartbeat` | one heartbeat: authorise, read, report, push the dead-man's switch on |
-//! | `server` | the HTTP listener, bounded in every way |
 //!
 //! Reports are published and acknowledged before a schedule moves, and due polls are acknowledged last. Replicas share
 //! nothing but the bus: what the next poll must know rides in its schedule.
@@ -39,7 +38,6 @@ mod poll;
 mod registry;
 mod report;
 mod run;
-mod server;
 mod timetable;
 
 pub use config::{CadenceOptions, Config, HeartbeatOptions, PollingOptions, UpkeepOptions};
