@@ -21,7 +21,6 @@
 //! | `poll` | one due poll: ask, report, plan |
 //! | `command` | one command: tell the agent, look where its answer leaves doubt, say what came of it |
 //! | `heartbeat` | one heartbeat: authorise, read, report, push the dead-man's switch on |
-//! | `server` | the HTTP listener, bounded in every way |
 //!
 //! Reports are published and acknowledged before a schedule moves, and due polls are acknowledged last; so are outcomes
 //! of commands, and the commands. Replicas share nothing but the bus: what the next poll must know rides in its
@@ -52,7 +51,6 @@ mod poll;
 mod registry;
 mod report;
 mod run;
-mod server;
 mod timetable;
 
 pub use config::{CadenceOptions, CommandOptions, Config, HeartbeatOptions, PollingOptions, UpkeepOptions};

@@ -29,8 +29,6 @@ pub(crate) struct Metrics {
     heartbeats: Counter<u64>,
     heartbeats_in_flight: UpDownCounter<i64>,
     reports_refused: Counter<u64>,
-    connections: UpDownCounter<i64>,
-    connections_dropped: Counter<u64>,
     toolboxes: Gauge<u64>,
     instances: Gauge<u64>,
     ambiguous: Gauge<u64>,
@@ -85,11 +83,6 @@ impl Metrics {
             reports_refused: counter(
                 "dtma_poller.reports.refused",
                 "Reports larger than a message may be, by source",
-            ),
-            connections: level("dtma_poller.connections", "Open HTTP connections"),
-            connections_dropped: counter(
-                "dtma_poller.connections.dropped",
-                "HTTP connections ended for cause, by reason",
             ),
             toolboxes: gauge("dtma_poller.registry.toolboxes", "Toolboxes in the registry"),
             instances: gauge("dtma_poller.registry.instances", "Instances in the registry"),
@@ -172,16 +165,6 @@ impl Metrics {
 
     pub(crate) fn too_large(&self, source: &'static str) {
         self.reports_refused.add(1, &[KeyValue::new("source", source)]);
-    }
-
-    /// Counts a connection in until the guard is dropped.
-    pub(crate) fn connection(&self) -> InFlight {
-        InFlight::new(&self.connections)
-    }
-
-    pub(crate) fn dropped(&self, reason: &'static str) {
-        self.connections_dropped
-            .add(1, &[KeyValue::new("reason", reason)]);
     }
 
     pub(crate) fn registry(&self, toolboxes: usize, instances: usize, ambiguous: usize) {

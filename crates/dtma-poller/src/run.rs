@@ -18,7 +18,6 @@ use crate::heartbeat::{self, Heartbeats, Outlet, Rate};
 use crate::metrics::Metrics;
 use crate::poll::{Memory, Parts, Poller};
 use crate::registry::Registry;
-use crate::server;
 use crate::timetable::Timetable;
 use crate::{Ambient, Config};
 
@@ -58,16 +57,15 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let _stop_http_at_last = stop_http.clone().drop_guard();
     tasks.spawn(
         "http",
-        server::serve(
+        service::http::serve(
             listener,
             service::http::health_router(readiness.clone())
                 .merge(heartbeat::router(Arc::clone(&heartbeats)))
                 .fallback(not_found),
-            server::Bounds {
+            service::http::Bounds {
                 head_time: config.heartbeats.head_timeout,
                 connections: config.heartbeats.connections.into(),
             },
-            metrics.clone(),
             stop_http.clone(),
         ),
     );

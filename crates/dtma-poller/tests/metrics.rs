@@ -203,12 +203,12 @@ async fn what_is_turned_down_is_counted() {
             1.0,
         ),
         (
-            "dtma_poller_connections_dropped_total",
+            "http_server_connections_dropped_total",
             &["reason=\"slow_head\""][..],
             1.0,
         ),
         (
-            "dtma_poller_connections_dropped_total",
+            "http_server_connections_dropped_total",
             &["reason=\"no_http\""][..],
             1.0,
         ),

@@ -102,7 +102,12 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let mut tasks = Tasks::default();
     tasks.spawn(
         "http",
-        http::serve(listener, http::health_router(readiness.clone()), shutdown.clone()),
+        http::serve(
+            listener,
+            http::health_router(readiness.clone()),
+            http::Bounds::default(),
+            shutdown.clone(),
+        ),
     );
     tasks.spawn(
         "health",

@@ -282,7 +282,8 @@ async fn an_operator_s_word_and_the_end_of_watching_show_at_once_and_the_word_ex
         state: McpState::Error,
         health: Health::Unhealthy,
         message: "the disk is being replaced".to_owned(),
-        until: now() + SignedDuration::from_secs(3),
+        // Whole, as PostgreSQL keeps microseconds.
+        until: Timestamp::from_second(now().as_second() + 3).unwrap(),
     };
     assert!(
         store::intent::set_override(&ground.pool, server, Some(&word))
