@@ -26,6 +26,11 @@ pub(crate) fn all_keys(bucket: &BucketSpec) -> String {
 
 /// The subject of an entry.
 pub(crate) fn subject(bucket: &BucketSpec, key: Uuid) -> String {
+    subject_of(bucket, &key.to_string())
+}
+
+/// The subject of an entry whose key is no id.
+pub(crate) fn subject_of(bucket: &BucketSpec, key: &str) -> String {
     format!("{}{key}", prefix(bucket))
 }
 

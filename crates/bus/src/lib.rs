@@ -8,6 +8,7 @@
 //!                               │ └──► ordered reader ──► follow · follow_present (notifier, `watch`)
 //!   Schedules ──► POLLS: poll.schedule.{toolbox} ──(the server, every N s)──► poll.due.{toolbox} ──► consume
 //!   Bucket ──► toolboxes, connections ──► ordered reader ──► Snapshot, then Put · Deleted
+//!   Tickets ──► tickets: written once, taken by exactly one
 //!   request ──► answer · serve_api: no stream, answered now or not at all
 //! ```
 //!
@@ -79,6 +80,7 @@ mod schedules;
 mod seal;
 mod source;
 mod streams;
+mod tickets;
 mod token;
 pub mod trace;
 mod unreadable;
@@ -103,4 +105,5 @@ pub use reply::Reply;
 pub use request::Request;
 pub use schedules::Schedules;
 pub use seal::{SealError, SealingKey};
+pub use tickets::Tickets;
 pub use token::TokenHash;

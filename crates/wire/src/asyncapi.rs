@@ -91,6 +91,58 @@ fn parameters(address: &str) -> &'static [(&'static str, &'static str)] {
     }
 }
 
+/// What a client watches by, beside the bus.
+fn watching(channels: &mut Map<String, Value>, operations: &mut Map<String, Value>) {
+    let reference = |name: &str| json!({ "$ref": format!("#/components/messages/{name}") });
+    channels.insert(
+        "watchBySocket".to_owned(),
+        json!({
+            "address": "/v1/ws",
+            "description": "notifier's WebSocket, subprotocol mcp-status.v1. Authenticate by the Authorization header, by a \
+                            second subprotocol `bearer.` with the token behind it, or by the first message; a token in \
+                            the URL is refused.",
+            "messages": { "stream-message": reference("stream-message"), "stream-request": reference("stream-request") },
+            "x-sender": "notifier",
+        }),
+    );
+    channels.insert(
+        "watchByEvents".to_owned(),
+        json!({
+            "address": "/v1/events",
+            "description": "notifier's server-sent events: `?servers=id,id` or `?all=true`, `&toolboxes=true`, `&cursor=` or \
+                            Last-Event-ID, `&ticket=` for who cannot set an Authorization header. The event's name is the \
+                            message's type, its id the cursor, its data the message.",
+            "messages": { "stream-message": reference("stream-message") },
+            "x-sender": "notifier",
+        }),
+    );
+    for (operation, action, channel, message) in [
+        (
+            "receiveWatchBySocket",
+            "receive",
+            "watchBySocket",
+            "stream-message",
+        ),
+        ("sendWatchBySocket", "send", "watchBySocket", "stream-request"),
+        (
+            "receiveWatchByEvents",
+            "receive",
+            "watchByEvents",
+            "stream-message",
+        ),
+    ] {
+        let messages = [json!({ "$ref": format!("#/channels/{channel}/messages/{message}") })];
+        operations.insert(
+            operation.to_owned(),
+            json!({
+                "action": action,
+                "channel": { "$ref": format!("#/channels/{channel}") },
+                "messages": messages,
+            }),
+        );
+    }
+}
+
 /// The document.
 pub fn document() -> Value {
     let schemas = schema::all();
@@ -103,6 +155,7 @@ pub fn document() -> Value {
             json!({ "action": "receive", "channel": { "$ref": format!("#/channels/{}", channel.key) } }),
         );
     }
+    watching(&mut channels, &mut operations);
     json!({
         "asyncapi": "3.0.0",
         "info": {
@@ -147,10 +200,16 @@ fn describe(channel: &Channel) -> Value {
 }
 
 fn message(schema: &Schema) -> Value {
+    // What travels without the bus has no headers.
+    let traits = if schema.name.starts_with("stream-") {
+        json!([])
+    } else {
+        json!([{ "$ref": "#/components/messageTraits/cloudEvent" }])
+    };
     json!({
         "name": schema.type_name,
         "contentType": headers::JSON,
-        "traits": [{ "$ref": "#/components/messageTraits/cloudEvent" }],
+        "traits": traits,
         "payload": {
             "schemaFormat": "application/schema+json;version=draft-2020-12",
             "schema": { "$ref": format!("./schemas/v1/{}.json", schema.name) },

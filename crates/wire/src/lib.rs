@@ -15,6 +15,7 @@
 pub mod api;
 pub mod asyncapi;
 mod command;
+mod cursor;
 pub mod headers;
 mod message;
 mod plan;
@@ -22,12 +23,16 @@ mod raw;
 mod registry;
 pub mod schema;
 mod status;
+pub mod stream;
 pub mod streams;
 pub mod subjects;
+mod ticket;
 
 pub use command::{Command, CommandAction, CommandOutcome, CommandResult};
+pub use cursor::{Cursor, NoCursor};
 pub use message::{Message, Refused};
 pub use plan::PollPlan;
 pub use raw::{RawContainer, RawCoverage, RawOutcome, RawReason, RawReport, RawSource};
 pub use registry::{ConnectionEntry, Entry, InstanceEntry, ToolboxEntry};
 pub use status::{CommandUnderWay, LastError, Previous, ServerStatus, StatusEvent, Tombstone, ToolboxEvent};
+pub use ticket::TicketEntry;

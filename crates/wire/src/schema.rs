@@ -3,9 +3,10 @@
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
+use crate::stream::{StreamMessage, StreamRequest};
 use crate::{
-    Command, CommandOutcome, ConnectionEntry, Message, PollPlan, RawReport, StatusEvent, ToolboxEntry,
-    ToolboxEvent,
+    Command, CommandOutcome, ConnectionEntry, Message, PollPlan, RawReport, StatusEvent, TicketEntry,
+    ToolboxEntry, ToolboxEvent,
 };
 
 /// A message's schema (JSON Schema 2020-12) and the name of its file in `proto/schemas/v1`.
@@ -29,6 +30,9 @@ pub fn all() -> Vec<Schema> {
         schema::<ToolboxEvent>("toolbox-status"),
         schema::<ToolboxEntry>("toolbox-entry"),
         schema::<ConnectionEntry>("connection-entry"),
+        schema::<TicketEntry>("ticket-entry"),
+        schema::<StreamMessage>("stream-message"),
+        schema::<StreamRequest>("stream-request"),
     ]
 }
 

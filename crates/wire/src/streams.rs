@@ -206,7 +206,7 @@ pub const MAPPER: ConsumerSpec = ConsumerSpec {
     max_ack_pending: 10_000,
 };
 
-/// What is asked of a key-value bucket that mirrors a table.
+/// What is asked of a key-value bucket.
 #[derive(Debug, PartialEq, Eq)]
 pub struct BucketSpec {
     /// Its name.
@@ -231,5 +231,15 @@ pub const CONNECTIONS: BucketSpec = BucketSpec {
     history: 1,
 };
 
+/// One-use tickets: one key a ticket, its SHA-256 in hexadecimal.
+pub const TICKETS: BucketSpec = BucketSpec {
+    name: "tickets",
+    description: "Whom each one-use ticket proves, by the ticket's hash; gone when redeemed or after seconds",
+    history: 1,
+};
+
+/// How long a ticket may be redeemed: a page opens its stream at once.
+pub const TICKET_TTL: Duration = Duration::from_secs(30);
+
 /// All buckets.
-pub const BUCKETS: [&BucketSpec; 2] = [&TOOLBOXES, &CONNECTIONS];
+pub const BUCKETS: [&BucketSpec; 3] = [&TOOLBOXES, &CONNECTIONS, &TICKETS];

@@ -11,9 +11,10 @@ use domain::{
 use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
+use wire::stream::{EventKind, StreamMessage, StreamRequest, event_message};
 use wire::{
     Command, CommandOutcome, ConnectionEntry, Message, PollPlan, RawReport, Refused, StatusEvent,
-    ToolboxEntry, ToolboxEvent, schema,
+    TicketEntry, ToolboxEntry, ToolboxEvent, schema,
 };
 
 fn proto() -> PathBuf {
@@ -59,6 +60,9 @@ fn every_golden_is_read_and_written_unchanged() {
             "poll-plan" => drop(round_trip::<PollPlan>(name, "poll-plan")),
             "server-status" => drop(round_trip::<StatusEvent>(name, "server-status")),
             "toolbox-status" => drop(round_trip::<ToolboxEvent>(name, "toolbox-status")),
+            "stream-message" => drop(round_trip::<StreamMessage>(name, "stream-message")),
+            "stream-request" => drop(round_trip::<StreamRequest>(name, "stream-request")),
+            "ticket-entry" => drop(round_trip::<TicketEntry>(name, "ticket-entry")),
             "toolbox-entry" => drop(round_trip::<ToolboxEntry>(name, "toolbox-entry")),
             other => panic!("no message is called {other}"),
         }
@@ -215,4 +219,31 @@ fn plans_survive_the_trip() {
         (1, None),
         "what a later version wrote is no reason to stop"
     );
+}
+
+#[test]
+fn an_event_is_told_as_it_was_published() {
+    let cursor = "18f203a4b5c6d7e8.42".parse().unwrap();
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    for (kind, name) in [
+        (EventKind::Status, "server-status.running.json"),
+        (EventKind::Deleted, "server-status.deleted.json"),
+        (EventKind::Toolbox, "toolbox-status.unresponsive.json"),
+    ] {
+        let body = String::from_utf8(golden(name)).unwrap();
+        let text = event_message(kind, cursor, Some(trace), &body);
+        assert!(!text.contains(['\n', '\r']), "{text}");
+        let told: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(told["event"], serde_json::from_str::<Value>(&body).unwrap());
+        assert_eq!(told["traceparent"], trace);
+        let message = StreamMessage::decode(text.as_bytes()).unwrap();
+        assert_eq!(serde_json::to_value(&message).unwrap(), told, "{name}");
+        let without = event_message(kind, cursor, Some("\",\"x\":\""), &body);
+        assert!(
+            serde_json::from_str::<Value>(&without)
+                .unwrap()
+                .get("traceparent")
+                .is_none()
+        );
+    }
 }

@@ -21,4 +21,5 @@ mod publish;
 mod requests;
 mod schedules;
 mod streams;
+mod tickets;
 mod tracing_context;
