@@ -6,12 +6,16 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use access::{Connections, Viewer};
 use bus::Bus;
-use domain::{ServerId, ToolboxId};
+use domain::{AccountId, ServerId, ToolboxId};
+use jiff::Timestamp;
 use tokio::sync::watch;
-use wire::{ServerStatus, StatusEvent, ToolboxEvent};
+use wire::stream::ResetReason;
+use wire::{Cursor, ServerStatus, StatusEvent, ToolboxEvent};
 
 use crate::metrics::Metrics;
-use crate::picture::Picture;
+use crate::picture::{Picture, Taken};
+use crate::told::{Event, Fate, Told};
+use crate::watch::{News, Watch};
 
 /// The present of everything. Cheap to clone; clones share it.
 #[derive(Debug, Clone)]
@@ -23,6 +27,8 @@ struct Inner {
     connections: Connections,
     progress: watch::Sender<Progress>,
     loaded: watch::Sender<bool>,
+    position: watch::Sender<Cursor>,
+    watch: Option<Arc<dyn Watch>>,
     metrics: Metrics,
 }
 
@@ -38,17 +44,44 @@ struct Progress {
 
 impl Default for Fleet {
     fn default() -> Self {
+        Self::new(None)
+    }
+}
+
+impl Fleet {
+    /// A fleet of which `watch` is told what changes.
+    pub fn watched(watch: Arc<dyn Watch>) -> Self {
+        Self::new(Some(watch))
+    }
+
+    fn new(watch: Option<Arc<dyn Watch>>) -> Self {
         Self(Arc::new(Inner {
             picture: RwLock::default(),
             connections: Connections::default(),
             progress: watch::Sender::default(),
             loaded: watch::Sender::default(),
+            position: watch::Sender::new(Cursor {
+                epoch: 0,
+                sequence: 0,
+            }),
+            watch,
             metrics: Metrics::new(),
         }))
     }
-}
 
-impl Fleet {
+    /// Looks at the picture. Nothing is taken in meanwhile, so look briefly.
+    pub fn look<T>(&self, look: impl FnOnce(&Picture) -> T) -> T {
+        look(&self.read())
+    }
+
+    /// Waits until everything up to `cursor` is here; for ever, where it is of another stream.
+    pub async fn reached(&self, cursor: Cursor) {
+        let mut position = self.0.position.subscribe();
+        let reached = |at: &Cursor| at.epoch == cursor.epoch && at.sequence >= cursor.sequence;
+        // Fails only when the fleet is gone, and then nobody waits.
+        let _ = position.wait_for(reached).await;
+    }
+
     /// Whether there was a whole picture, ever: before that, what is not here may well exist.
     pub fn is_loaded(&self) -> bool {
         *self.0.loaded.borrow()
@@ -66,12 +99,15 @@ impl Fleet {
 
     /// A server's newest event; `None`: nothing is announced of it.
     pub fn server(&self, id: ServerId) -> Option<Arc<ServerStatus>> {
-        self.read().servers.get(&id).cloned()
+        self.read().servers.get(&id).map(|known| Arc::clone(&known.event))
     }
 
     /// A toolbox's newest event.
     pub fn toolbox(&self, id: ToolboxId) -> Option<Arc<ToolboxEvent>> {
-        self.read().toolboxes.get(&id).cloned()
+        self.read()
+            .toolboxes
+            .get(&id)
+            .map(|known| Arc::clone(&known.event))
     }
 
     /// Who is connected to what.
@@ -92,7 +128,7 @@ impl Fleet {
         match viewer {
             Viewer::All => {
                 let picture = self.read();
-                let all = picture.servers.range(range).map(|(_, server)| server);
+                let all = picture.servers.range(range).map(|(_, known)| &known.event);
                 all.filter(|server| filter(server)).take(limit).cloned().collect()
             }
             Viewer::Account(account) => {
@@ -117,10 +153,10 @@ impl Fleet {
                         (None, _) => granted.next(),
                     };
                     let Some(next) = next else { break };
-                    if let Some(server) = picture.servers.get(next)
-                        && filter(server)
+                    if let Some(known) = picture.servers.get(next)
+                        && filter(&known.event)
                     {
-                        found.push(Arc::clone(server));
+                        found.push(Arc::clone(&known.event));
                     }
                 }
                 found
@@ -142,12 +178,14 @@ impl Fleet {
         match viewer {
             Viewer::All => {
                 let all = picture.toolboxes.range(range);
-                all.take(limit).map(|(_, toolbox)| Arc::clone(toolbox)).collect()
+                all.take(limit)
+                    .map(|(_, known)| Arc::clone(&known.event))
+                    .collect()
             }
             Viewer::Account(account) => {
                 let own = picture.toolboxes_of.get(&account).into_iter();
                 own.flat_map(|ids| ids.range(range))
-                    .filter_map(|id| picture.toolboxes.get(id).cloned())
+                    .filter_map(|id| Some(Arc::clone(&picture.toolboxes.get(id)?.event)))
                     .take(limit)
                     .collect()
             }
@@ -165,25 +203,73 @@ impl Fleet {
     }
 
     /// Puts a whole picture in place of the present one.
-    pub(crate) fn swap(&self, picture: Picture) {
-        *self.write() = picture;
+    pub(crate) fn swap(&self, mut picture: Picture) {
+        let mut now = self.write();
+        let (before, position) = (now.position(), picture.position());
+        let reset = if now.position.is_none() {
+            None
+        } else if before.epoch != position.epoch {
+            Some(ResetReason::Epoch)
+        } else if position.sequence < before.sequence {
+            // What it had acknowledged is gone, and the numbers are given again.
+            picture.reach.remember(&now.reach);
+            picture.reach.rewound(position.sequence, before.sequence);
+            Some(ResetReason::Rewound)
+        } else {
+            None
+        };
+        let changed = match reset {
+            None => picture.changed_since(&now),
+            Some(_) => Vec::new(),
+        };
+        *now = picture;
+        self.tell(News::Whole {
+            reset,
+            changed: &changed,
+            position,
+        });
+        drop(now);
+        self.0.position.send_replace(position);
         self.progress(|progress| {
             progress.statuses = true;
             progress.statuses_loaded = true;
         });
     }
 
-    pub(crate) fn take_server(&self, event: StatusEvent) -> bool {
-        self.write().take_server(event)
+    /// Takes in a message that a whole picture is followed by. `false`: as much is known.
+    pub(crate) fn take(&self, event: Event, told: Told) -> bool {
+        let cursor = told.cursor;
+        let mut picture = self.write();
+        picture.passed(cursor.sequence, told.published_at);
+        let taken = take(&mut picture, event, told);
+        for told in &taken.tell {
+            self.tell(News::Told(told));
+        }
+        drop(picture);
+        self.0.position.send_replace(cursor);
+        taken.newer
     }
 
-    pub(crate) fn take_toolbox(&self, event: ToolboxEvent) -> bool {
-        self.write().take_toolbox(event)
+    /// Passes over a message that cannot be read.
+    pub(crate) fn pass(&self, sequence: u64, published_at: Timestamp) {
+        self.write().passed(sequence, published_at);
+    }
+
+    /// Tells that an account's connections are others; `None`: all may be.
+    pub(crate) fn connections_changed(&self, account: Option<AccountId>) {
+        self.tell(News::Connections(account));
+    }
+
+    fn tell(&self, news: News<'_>) {
+        if let Some(watch) = &self.0.watch {
+            watch.told(news);
+        }
     }
 
     /// From now on something may be missing.
     pub(crate) fn statuses_lost(&self) {
         self.progress(|progress| progress.statuses = false);
+        self.tell(News::Lost);
     }
 
     pub(crate) fn connections_loaded(&self) {
@@ -206,5 +292,22 @@ impl Fleet {
 
     fn write(&self) -> RwLockWriteGuard<'_, Picture> {
         self.0.picture.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes an event into a picture.
+pub(crate) fn take(picture: &mut Picture, event: Event, told: Told) -> Taken {
+    match event {
+        Event::Server(StatusEvent::Status(status)) => {
+            picture.take_server(ServerId(status.server_id), Some(status), told)
+        }
+        Event::Server(StatusEvent::Deleted(tombstone)) => {
+            picture.take_server(ServerId(tombstone.server_id), None, told)
+        }
+        Event::Toolbox(event) => {
+            let id = ToolboxId(event.toolbox_id);
+            let is = told.fate == Fate::Is;
+            picture.take_toolbox(id, is.then_some(event), told)
+        }
     }
 }

@@ -5,14 +5,15 @@ use std::time::Duration;
 use access::Connection;
 use anyhow::bail;
 use bus::{Bucket, BucketChange, Bus, Delivery, Step};
-use domain::{AccountId, ConnectionId, ServerId, ToolboxId};
+use domain::{AccountId, ConnectionId, ServerId};
 use futures_util::StreamExt as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use wire::{ConnectionEntry, StatusEvent, ToolboxEvent, streams, subjects};
+use wire::{ConnectionEntry, Cursor, streams};
 
-use crate::fleet::Fleet;
+use crate::fleet::{self, Fleet};
 use crate::picture::Picture;
+use crate::told;
 
 /// Keeps the fleet in step with the bus until `shutdown`.
 ///
@@ -30,16 +31,27 @@ pub async fn run(bus: Bus, fleet: Fleet, shutdown: CancellationToken) -> anyhow:
 async fn statuses(bus: Bus, fleet: Fleet, shutdown: CancellationToken) -> anyhow::Result<()> {
     let mut steps = bus.follow_present(&streams::MCP_STATUS, Vec::new(), shutdown.clone());
     let mut begun: Option<Picture> = None;
+    let mut epoch = 0;
     let mut throttle = Throttle::default();
     while let Some(step) = steps.next().await {
         match step {
             Step::Restarted => {
                 fleet.statuses_lost();
-                begun = Some(Picture::default());
+                // Asked for before the first message is taken: what the stream holds by now has come before it is whole.
+                let Some(position) = position(&bus, &shutdown).await? else {
+                    return Ok(());
+                };
+                epoch = position.epoch;
+                begun = Some(Picture::begun(position));
             }
             Step::Message(delivery) => {
-                let outcome = match (event_of(&delivery), &mut begun) {
-                    (None, _) => {
+                let (sequence, at) = (delivery.sequence, delivery.published_at);
+                let outcome = match (told::read(&delivery, epoch), &mut begun) {
+                    (None, begun) => {
+                        match begun {
+                            Some(picture) => picture.passed(sequence, at),
+                            None => fleet.pass(sequence, at),
+                        }
                         if let Some(held_back) = throttle.pass() {
                             let Delivery {
                                 subject, sequence, ..
@@ -53,10 +65,11 @@ async fn statuses(bus: Bus, fleet: Fleet, shutdown: CancellationToken) -> anyhow
                         }
                         "undecodable"
                     }
-                    (Some(Event::Server(event)), Some(picture)) => outcome(picture.take_server(event)),
-                    (Some(Event::Server(event)), None) => outcome(fleet.take_server(event)),
-                    (Some(Event::Toolbox(event)), Some(picture)) => outcome(picture.take_toolbox(event)),
-                    (Some(Event::Toolbox(event)), None) => outcome(fleet.take_toolbox(event)),
+                    (Some((event, told)), Some(picture)) => {
+                        picture.passed(sequence, at);
+                        outcome(fleet::take(picture, event, told).newer)
+                    }
+                    (Some((event, told)), None) => outcome(fleet.take(event, told)),
                 };
                 fleet.metrics().event(outcome);
             }
@@ -80,25 +93,27 @@ async fn statuses(bus: Bus, fleet: Fleet, shutdown: CancellationToken) -> anyhow
     bail!("the status stream can no longer be followed");
 }
 
-enum Event {
-    Server(StatusEvent),
-    Toolbox(ToolboxEvent),
-}
-
-/// What a message says, where it can be read and speaks of what its subject says: by that, permissions are given.
-fn event_of(delivery: &Delivery) -> Option<Event> {
-    if let Some((account, server)) = subjects::server_of(&delivery.subject) {
-        let event = StatusEvent::decode(&delivery.body).ok()?;
-        let of = match &event {
-            StatusEvent::Status(status) => status.account_id,
-            StatusEvent::Deleted(tombstone) => tombstone.account_id,
-        };
-        let is_its = event.server_id() == server.0 && of == account.0;
-        return is_its.then_some(Event::Server(event));
+/// Where the stream stands, as soon as it can be asked; `None`: the service stops before.
+async fn position(bus: &Bus, shutdown: &CancellationToken) -> anyhow::Result<Option<Cursor>> {
+    loop {
+        match bus.stream_state(&streams::MCP_STATUS).await {
+            Ok(state) => {
+                return Ok(Some(Cursor {
+                    epoch: Cursor::epoch_of(state.created_at),
+                    sequence: state.last_sequence,
+                }));
+            }
+            Err(error) if error.is_transient() => {
+                tracing::debug!(%error, "the status stream cannot be looked up yet");
+            }
+            Err(error) => return Err(error.into()),
+        }
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return Ok(None),
+            () = tokio::time::sleep(AGAIN) => {}
+        }
     }
-    let event = ToolboxEvent::decode(&delivery.body).ok()?;
-    let expected = subjects::toolbox_status(AccountId(event.account_id), ToolboxId(event.toolbox_id));
-    (delivery.subject == expected).then_some(Event::Toolbox(event))
 }
 
 fn outcome(taken: bool) -> &'static str {
@@ -118,15 +133,36 @@ async fn connections(bus: Bus, fleet: Fleet, shutdown: CancellationToken) -> any
                     .connections()
                     .replace(entries.into_iter().map(connection).collect());
                 fleet.connections_loaded();
+                fleet.connections_changed(None);
             }
-            BucketChange::Put(entry) => fleet.connections().put(connection(entry)),
-            BucketChange::Deleted(key) => fleet.connections().remove(ConnectionId(key)),
+            BucketChange::Put(entry) => {
+                let connection = connection(entry);
+                let before = fleet.connections().get(connection.id);
+                fleet.connections().put(connection);
+                for changed in [before, Some(connection)].into_iter().flatten() {
+                    tell(&fleet, changed);
+                }
+            }
+            BucketChange::Deleted(key) => {
+                let before = fleet.connections().get(ConnectionId(key));
+                fleet.connections().remove(ConnectionId(key));
+                if let Some(before) = before {
+                    tell(&fleet, before);
+                }
+            }
         }
     }
     if shutdown.is_cancelled() {
         return Ok(());
     }
     bail!("the bucket of connections can no longer be watched");
+}
+
+fn tell(fleet: &Fleet, changed: Connection) {
+    // One that is nobody's shows nothing to anybody.
+    if changed.account.is_some() {
+        fleet.connections_changed(changed.account);
+    }
 }
 
 /// How long a bucket that cannot be had for now is left alone.

@@ -20,10 +20,6 @@ pub const PROTOCOL: &str = "mcp-status.v1";
 /// What notifier tells. Ignore types and fields that you do not know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every message is a status; boxing it would serve the rare others"
-)]
 pub enum StreamMessage {
     /// First of all: the client is known.
     Hello {
