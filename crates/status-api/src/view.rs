@@ -125,7 +125,10 @@ pub(crate) fn etag(server: &Server) -> String {
     let instant = |at: Option<Timestamp>| at.map_or(i64::MIN, Timestamp::as_microsecond).to_be_bytes();
     eat(&instant(server.as_of));
     eat(&instant(server.r#override.as_ref().map(|word| word.until)));
-    eat(server.command.as_ref().map_or(&[0; 16], |command| command.command_id.as_bytes()));
+    eat(server
+        .command
+        .as_ref()
+        .map_or(&[0; 16], |command| command.command_id.as_bytes()));
     eat(server.account_id.as_bytes());
     eat(&[u8::from(server.monitored), u8::from(server.stale)]);
     eat(server.name.as_bytes());
@@ -174,7 +177,8 @@ mod tests {
     fn event(version: u64) -> ServerStatus {
         let mut event = row(version);
         event.server.changed_at = Some("2026-01-01T00:00:30Z".parse().unwrap());
-        let wire::StatusEvent::Status(mut status) = wire::StatusEvent::standing(&event.server).unwrap() else {
+        let wire::StatusEvent::Status(mut status) = wire::StatusEvent::standing(&event.server).unwrap()
+        else {
             panic!()
         };
         status.state = "stopped".to_owned();
