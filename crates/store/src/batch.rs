@@ -214,7 +214,10 @@ async fn remove(connection: &mut PgConnection, writes: &Writes) -> Result<()> {
         return Ok(());
     }
     let ids: Vec<Uuid> = writes.removed.iter().map(|server| server.0).collect();
-    let ended = writes.changes.iter().filter(|change| change.kind == ChangeKind::Deleted);
+    let ended = writes
+        .changes
+        .iter()
+        .filter(|change| change.kind == ChangeKind::Deleted);
     commands::end_of_deleted(connection, &ids, ended.map(|change| change.at).max()).await?;
     sqlx::query!(
         "DELETE FROM agent_mcp_connections WHERE account_tool_instance_id = ANY($1)",

@@ -465,7 +465,10 @@ pub(crate) async fn open(
 
 /// Writes how far the commands of servers are.
 pub(crate) async fn write(connection: &mut PgConnection, servers: &[Server]) -> Result<()> {
-    let commands: Vec<&Command> = servers.iter().filter_map(|server| server.command.as_ref()).collect();
+    let commands: Vec<&Command> = servers
+        .iter()
+        .filter_map(|server| server.command.as_ref())
+        .collect();
     if commands.is_empty() {
         return Ok(());
     }

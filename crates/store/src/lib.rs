@@ -28,6 +28,7 @@ pub mod commands;
 mod database;
 mod error;
 pub mod history;
+pub mod inspect;
 mod instant;
 pub mod intent;
 mod json;

@@ -11,6 +11,7 @@ mod batches;
 mod connection;
 mod generate;
 mod history;
+mod inspect;
 mod migrations;
 mod outbox;
 mod owner;
