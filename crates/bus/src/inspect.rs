@@ -22,8 +22,6 @@ pub struct Inspection {
     pub version: String,
     /// Every stream, bucket and shared consumer, in this order.
     pub things: Vec<Inspected>,
-    /// The server's clock while it answered; `None` where there is no stream to ask about.
-    pub server_time: Option<Timestamp>,
 }
 
 /// One stream, bucket or consumer.
@@ -57,20 +55,13 @@ impl Bus {
         let targets = streams::ALL.into_iter().map(Target::Stream);
         let targets = targets.chain(streams::BUCKETS.into_iter().map(Target::Bucket));
         let mut things = Vec::new();
-        let mut server_time = None;
         for target in targets {
             let of = match target {
                 Target::Stream(spec) => format!("stream {}", spec.name),
                 Target::Bucket(spec) => format!("bucket {}", spec.name),
             };
             let looked = ensured::inspect(self, target).await?;
-            let found = match looked {
-                None => Found::Missing,
-                Some((differences, time)) => {
-                    server_time = time.or(server_time);
-                    found(differences)
-                }
-            };
+            let found = looked.map_or(Found::Missing, found);
             things.push(Inspected { of, found });
         }
         for spec in CONSUMERS {
@@ -82,8 +73,22 @@ impl Bus {
         Ok(Inspection {
             version: self.client().server_info().version,
             things,
-            server_time,
         })
+    }
+
+    /// The server's clock when it answered; `None` where there is no stream to ask about.
+    ///
+    /// # Errors
+    /// Those of every request.
+    pub async fn server_time(&self) -> Result<Option<Timestamp>, BusError> {
+        for spec in streams::ALL {
+            match self.api().stream(spec.name).await {
+                Ok(info) => return Ok(info.ts),
+                Err(BusError::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 
     /// The bucket of one kind of entry, where it exists; [`Bus::bucket`] would make it.

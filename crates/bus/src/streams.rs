@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::{self, AckPolicy, DeliverPolicy, ReplayPolicy};
 use async_nats::jetstream::stream::{self, DiscardPolicy, RetentionPolicy, StorageType};
-use jiff::Timestamp;
 use wire::streams::{BucketSpec, ConsumerSpec, StreamSpec};
 
 use crate::api::{Api, ConsumerInfo, StreamInfo};
@@ -141,18 +140,19 @@ pub(crate) async fn ensure_consumer(bus: &Bus, spec: &ConsumerSpec) -> Result<Co
     Ok(info)
 }
 
-/// How a stream that is there differs, and the server's clock; `None`: it is not there.
-pub(crate) async fn inspect(
-    bus: &Bus,
-    target: Target,
-) -> Result<Option<(Vec<Difference>, Option<Timestamp>)>, BusError> {
+/// How a stream that is there differs; `None`: it is not there.
+pub(crate) async fn inspect(bus: &Bus, target: Target) -> Result<Option<Vec<Difference>>, BusError> {
     let name = target.name();
     match Api(bus).stream(&name).await {
         Ok(info) => {
             let config = target.config(bus.replicas());
             let of = format!("stream {name}");
-            let differences = verify::differences(Kind::Stream, &of, &config, &info.config);
-            Ok(Some((differences, info.ts)))
+            Ok(Some(verify::differences(
+                Kind::Stream,
+                &of,
+                &config,
+                &info.config,
+            )))
         }
         Err(BusError::NotFound { .. }) => Ok(None),
         Err(error) => Err(error),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream::stream::Config;
-use bus::Found;
+use bus::{Bus, BusOptions, Found};
 use wire::{ToolboxEntry, streams};
 
 use crate::ground::Ground;
@@ -14,7 +14,7 @@ async fn what_is_missing_stays_missing() {
     let seen = ground.bus.inspect().await.unwrap();
     assert!(seen.things.iter().all(|thing| thing.found == Found::Missing));
     assert_eq!(seen.things.len(), streams::ALL.len() + streams::BUCKETS.len() + 4);
-    assert_eq!(seen.server_time, None);
+    assert_eq!(ground.bus.server_time().await.unwrap(), None);
     assert!(
         ground
             .bus
@@ -41,7 +41,7 @@ async fn what_is_right_and_what_differs_are_told_apart() {
     ground.bus.ensure_streams().await.unwrap_err();
     let seen = ground.bus.inspect().await.unwrap();
     assert_eq!(seen.version, ground.server.version().to_string());
-    assert!(seen.server_time.is_some());
+    assert!(ground.bus.server_time().await.unwrap().is_some());
     for thing in &seen.things {
         match (&thing.found, thing.of.as_str()) {
             (Found::Differs(differences), "stream DTMA_DLQ") => {
@@ -61,6 +61,23 @@ async fn what_is_right_and_what_differs_are_told_apart() {
             .unwrap()
             .is_some()
     );
+}
+
+#[tokio::test]
+async fn whoever_does_not_want_to_wait_is_told_why() {
+    let ground = Ground::bare().await;
+    Bus::connect_once(BusOptions::new(ground.server.url(), "test"))
+        .await
+        .unwrap();
+    // Nobody listens on port 1.
+    let nowhere = BusOptions::new("nats://hush:hush@127.0.0.1:1", "test");
+    let error = Bus::connect_once(nowhere).await.unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.starts_with("failed to connect to nats://127.0.0.1:1: "),
+        "{text}"
+    );
+    assert!(!text.contains("hush"), "{text}");
 }
 
 #[tokio::test]

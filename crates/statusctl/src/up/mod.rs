@@ -5,7 +5,7 @@
 
 pub mod demo;
 mod progress;
-mod secrets;
+pub(crate) mod secrets;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::endpoints::{Endpoints, default_data_dir};
+use crate::endpoints::Endpoints;
 use progress::Progress;
 
 /// What to start, and where.
@@ -36,9 +36,6 @@ pub struct Options {
         hide_default_value = true
     )]
     pub demo: usize,
-    /// Keep everything here; by default a folder of the user's own
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
     /// Fixed port of nats-server; by default a free one
     #[arg(long, value_name = "PORT", help_heading = "Ports")]
     pub nats_port: Option<u16>,
@@ -95,8 +92,7 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// When something cannot be started, or ends by itself; the first such reason.
-pub async fn run(options: Options, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let data_dir = options.data_dir.clone().unwrap_or_else(default_data_dir);
+pub async fn run(options: Options, data_dir: PathBuf, shutdown: CancellationToken) -> anyhow::Result<()> {
     std::fs::create_dir_all(&data_dir).with_context(|| format!("failed to create {}", data_dir.display()))?;
     let data_dir = data_dir
         .canonicalize()
