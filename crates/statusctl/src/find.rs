@@ -115,30 +115,25 @@ pub(crate) fn choose<'a>(
 
 /// Finds the servers that texts mean, each on its own.
 pub(crate) async fn servers(client: &Client, texts: &[String]) -> Vec<Result<Found, Failure>> {
-    // Of those that are no whole id, everything is read at most once.
-    let mut all: Option<Result<Vec<Candidate>, Failure>> = None;
+    let mut lookup = Lookup {
+        client,
+        toolboxes: None,
+        all: None,
+    };
     let mut found = Vec::with_capacity(texts.len());
     for text in texts {
-        if let Ok(id) = text.parse::<Uuid>() {
-            found.push(Ok(Found {
-                id,
-                name: text.clone(),
-            }));
-            continue;
-        }
-        if all.is_none() {
-            all = Some(candidates(client).await);
-        }
-        found.push(match &all {
-            Some(Ok(candidates)) => choose("server", text, candidates).map(|one| Found {
-                id: one.id,
-                name: text.clone(),
-            }),
-            Some(Err(failure)) => Err(failure.clone()),
-            None => Err(Failure::not_found(clean(text))),
+        found.push(match text.parse::<Uuid>() {
+            Ok(id) => Ok(id),
+            Err(_) => lookup.find(text).await,
         });
     }
-    found
+    let named = |(id, text): (Result<Uuid, Failure>, &String)| {
+        id.map(|id| Found {
+            id,
+            name: text.clone(),
+        })
+    };
+    found.into_iter().zip(texts).map(named).collect()
 }
 
 /// Finds the server that a text means.
@@ -149,15 +144,46 @@ pub(crate) async fn server(client: &Client, text: &str) -> Result<Found, Failure
         .unwrap_or_else(|| Err(Failure::not_found(clean(text))))
 }
 
-async fn candidates(client: &Client) -> Result<Vec<Candidate>, Failure> {
-    let filter = ServerFilter::default();
-    let (servers, toolboxes) = tokio::join!(client.servers(&filter), names(client));
-    let (servers, toolboxes) = (servers?, toolboxes?);
-    Ok(servers
-        .items
-        .iter()
-        .map(|server| Candidate::of_server(server, &toolboxes))
-        .collect())
+/// What was read so far to find out what texts mean.
+struct Lookup<'a> {
+    client: &'a Client,
+    toolboxes: Option<Toolboxes>,
+    /// All servers: read at most once, and only for the beginning of an id.
+    all: Option<Vec<Candidate>>,
+}
+
+impl Lookup<'_> {
+    async fn find(&mut self, text: &str) -> Result<Uuid, Failure> {
+        // The API finds names that have a text in them, so the end of TOOLBOX/NAME finds whatever the name is.
+        let part = text.rsplit('/').next().unwrap_or(text);
+        let named = self.read(Some(part)).await?;
+        match choose("server", text, &named) {
+            Err(failure) if failure.exit == Exit::NotFound && is_beginning(text) => {}
+            chosen => return chosen.map(|one| one.id),
+        }
+        let all = match self.all.take() {
+            Some(all) => all,
+            None => self.read(None).await?,
+        };
+        choose("server", text, self.all.insert(all)).map(|one| one.id)
+    }
+
+    async fn read(&mut self, name: Option<&str>) -> Result<Vec<Candidate>, Failure> {
+        let filter = ServerFilter {
+            name: name.filter(|name| !name.is_empty()).map(str::to_owned),
+            ..ServerFilter::default()
+        };
+        let servers = self.client.servers(&filter).await?.items;
+        let toolboxes = match self.toolboxes.take() {
+            Some(toolboxes) => toolboxes,
+            None => names(self.client).await?,
+        };
+        let toolboxes = self.toolboxes.insert(toolboxes);
+        Ok(servers
+            .iter()
+            .map(|server| Candidate::of_server(server, toolboxes))
+            .collect())
+    }
 }
 
 /// Finds the toolbox that a text means.

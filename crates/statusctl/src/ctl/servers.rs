@@ -163,7 +163,7 @@ pub async fn run_list(context: &Context, options: &List) -> Result<(), Failure> 
             .filter(|_| only(filters.health.len()))
             .map(|health| (*health).into()),
         toolbox: toolbox.await.transpose()?,
-        name: None,
+        name: filters.name.clone(),
         monitored: options.unmonitored.then_some(false),
     };
     let (all, toolboxes) = tokio::join!(client.servers(&filter), find::names(&client));

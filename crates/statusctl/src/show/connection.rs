@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn the_list() {
-        let connection = |n, active| Connection {
+        let connection = |n, active: bool| Connection {
             connection_id: id(n),
             agent_id: id(700),
             account_id: active.then(|| id(901)),

@@ -79,7 +79,7 @@ pub(crate) fn clean(text: &str) -> String {
 }
 
 /// One JSON document, as people and jq read it.
-pub(crate) fn json(value: &impl Serialize) -> String {
+pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> String {
     // The types are plain structs and maps with text keys: they always can be JSON.
     let text = serde_json::to_string_pretty(value).unwrap_or_else(|_| "null".to_owned());
     format!("{text}\n")

@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn narrower_and_narrower() {
-        let widths = [80, 60, 45, 36, 10];
+        let widths = [80, 60, 45, 40, 10];
         let tables: Vec<String> = widths
             .iter()
             .map(|width| format!("{width:-<width$}\n{}", table(Some(*width), false)))

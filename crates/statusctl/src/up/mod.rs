@@ -48,6 +48,9 @@ pub struct Options {
     /// Fixed port of status-mapper
     #[arg(long, value_name = "PORT", help_heading = "Ports")]
     pub mapper_port: Option<u16>,
+    /// Fixed port of status-api
+    #[arg(long, value_name = "PORT", help_heading = "Ports")]
+    pub api_port: Option<u16>,
     /// Fixed port of the simulated agents
     #[arg(long, value_name = "PORT", help_heading = "Ports")]
     pub sim_port: Option<u16>,
