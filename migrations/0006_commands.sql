@@ -17,8 +17,10 @@ CREATE TABLE status_commands (
     idempotency_key text,
     -- What was asked under that key: the same key for something else is a mistake.
     fingerprint     text,
-    -- What was answered, to be repeated.
+    -- What was answered, to be repeated: status, body and where to look next.
+    answer_status   smallint,
     answer          json,
+    answer_location text,
     traceparent     text,
     -- When it was handed to the pollers.
     dispatched_at   timestamptz,

@@ -12,7 +12,7 @@ use wire::streams::ConsumerSpec;
 
 use crate::policy::Policy;
 use crate::source::{Event, Origin, Source};
-use crate::{Bus, BusError, Delivery, Verdict};
+use crate::{Bus, BusError, Delivery, Verdict, trace};
 
 /// Takes messages of a shared durable consumer, each through `handler`, at most `concurrency` at once (at least 1).
 ///
@@ -97,11 +97,7 @@ pub(crate) fn span_of(spec: &ConsumerSpec, deliveries: &[Delivery]) -> Span {
         messaging.batch.message_count = deliveries.len(),
     );
     if let [delivery] = deliveries {
-        let context = delivery.trace_context();
-        if context.span().span_context().is_valid() {
-            // Fails only where nothing traces.
-            let _ = span.set_parent(context);
-        }
+        trace::adopt(&span, delivery.trace_context());
     } else {
         for delivery in deliveries {
             span.add_link(delivery.trace_context().span().span_context().clone());

@@ -37,6 +37,12 @@ pub enum BusError {
         /// What was tried.
         what: String,
     },
+    /// Nobody listens where something was asked.
+    #[error("failed to {what}: nobody listens there")]
+    NoResponder {
+        /// What was tried.
+        what: String,
+    },
     /// No answer within the configured time.
     #[error("failed to {what}: no answer in time")]
     Timeout {
@@ -102,7 +108,8 @@ impl BusError {
     /// Whether trying again later can succeed without anybody changing anything.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Timeout { .. }
+            Self::NoResponder { .. }
+            | Self::Timeout { .. }
             | Self::Disconnected { .. }
             | Self::NotFound { .. }
             | Self::Client { .. } => true,

@@ -8,6 +8,7 @@
 //!                               │ └──► ordered reader ──► follow · follow_present (notifier, `watch`)
 //!   Schedules ──► POLLS: poll.schedule.{toolbox} ──(the server, every N s)──► poll.due.{toolbox} ──► consume
 //!   Bucket ──► toolboxes, connections ──► ordered reader ──► Snapshot, then Put · Deleted
+//!   request ──► answer · serve_api: no stream, answered now or not at all
 //! ```
 //!
 //! Subjects, streams and headers are those of [`wire`]; this crate makes the streams, verifies them, and holds the
@@ -21,6 +22,8 @@
 //! | connection lost | the client reconnects for ever; consumers, followers and watchers attach again at once |
 //! | server frozen, requests or heartbeats lost | consumers notice within 12 s and attach again |
 //! | stream or consumer deleted | consumers, followers and watchers make it again and go on |
+//! | connection lost while asking | [`BusError::Disconnected`] or a time-out; answerers listen again when it is back |
+//! | more asked than can be worked on | answered 503 by [`serve_api`], dropped by [`Bus::answer`], and counted |
 //! | publish without an answer | an error, [transient](BusError::is_transient): publish again under the same id |
 //! | acknowledgement lost | the message comes again: handlers must stand that |
 //! | handler says `Retry` | comes again after the delay, [`max_deliver`] times in all, then a dead letter |
@@ -40,7 +43,8 @@
 //! - Let the server give up on a message: its own `max_deliver` is unlimited.
 //! - Take anything in a message for more than data: neither its headers nor its body decide what becomes of another.
 //! - Put a password, a token or a body into a log or an error.
-//! - Hold more than it was told to: messages under way, bytes asked for and publishes in flight are bounded.
+//! - Hold more than it was told to: messages under way, requests waiting, bytes asked for and publishes in flight
+//!   are bounded.
 //!
 //! # A limit that is not ours to lift
 //! The NATS server stores whatever bytes a publisher sends as headers. The client closes its connection on headers
@@ -62,12 +66,16 @@ mod delivery;
 mod error;
 mod follow;
 mod inspect;
+mod intake;
 mod metrics;
+mod micro;
 mod options;
 mod policy;
 mod present;
 mod publish;
 mod pull;
+mod reply;
+mod request;
 mod schedules;
 mod seal;
 mod source;
@@ -88,10 +96,13 @@ pub use delivery::Delivery;
 pub use error::{BusError, Difference, Differences, ServerAnswer};
 pub use follow::{Backlog, From, StreamState};
 pub use inspect::{Found, Inspected, Inspection};
+pub use micro::{OperationSpec, ServiceSpec, serve_api};
 pub use options::BusOptions;
 pub use policy::Verdict;
 pub use present::Step;
 pub use publish::{Outgoing, Receipt};
+pub use reply::Reply;
+pub use request::Request;
 pub use schedules::Schedules;
 pub use seal::{SealError, SealingKey};
 pub use token::TokenHash;

@@ -1,7 +1,7 @@
 //! What is counted. Labels come from the code's own names, never from a message: their number is bounded.
 
 use opentelemetry::metrics::Counter;
-use opentelemetry::{KeyValue, global};
+use opentelemetry::{KeyValue, Value, global};
 use wire::streams;
 
 use crate::bucket;
@@ -12,6 +12,7 @@ pub(crate) struct Metrics {
     published: Counter<u64>,
     dead_letters: Counter<u64>,
     undecodable: Counter<u64>,
+    requests: Counter<u64>,
     reconnects: Counter<u64>,
 }
 
@@ -29,6 +30,10 @@ impl Metrics {
             undecodable: counter(
                 "bus.undecodable",
                 "Bucket entries skipped because they cannot be read",
+            ),
+            requests: counter(
+                "bus.requests",
+                "Requests heard, by operation and what became of them",
             ),
             reconnects: counter("bus.reconnects", "Connections to NATS made again after a loss"),
         }
@@ -57,6 +62,17 @@ impl Metrics {
 
     pub(crate) fn undecodable(&self, bucket: &'static str) {
         self.undecodable.add(1, &[KeyValue::new("stream", bucket)]);
+    }
+
+    /// `operation` is the code's own name or pattern; `outcome` a word, or the status of an operation's answer.
+    pub(crate) fn request(&self, operation: &str, outcome: impl Into<Value>) {
+        self.requests.add(
+            1,
+            &[
+                KeyValue::new("operation", operation.to_owned()),
+                KeyValue::new("outcome", outcome),
+            ],
+        );
     }
 
     pub(crate) fn reconnected(&self) {

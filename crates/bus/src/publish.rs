@@ -206,15 +206,7 @@ impl Bus {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<impl Future<Output = Result<Receipt, BusError>> + use<>, BusError> {
-        if subject.contains(|letter: char| letter.is_whitespace() || letter.is_control())
-            || subject.is_empty()
-        {
-            // The subject itself is not repeated: it may hold anything.
-            return Err(BusError::Unsendable {
-                what: "publish".to_owned(),
-                field: "the subject",
-            });
-        }
+        check_subject(&subject, "publish")?;
         let message = PublishMessage::build().payload(body).headers(headers);
         // The client waits for room without an end when there is no connection.
         let sending = self.context().send_publish(subject.clone(), message);
@@ -269,6 +261,18 @@ impl Bus {
             }
         }
     }
+}
+
+/// Refuses a subject that cannot be sent.
+pub(crate) fn check_subject(subject: &str, what: &str) -> Result<(), BusError> {
+    if subject.is_empty() || subject.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
+        // The subject itself is not repeated: it may hold anything.
+        return Err(BusError::Unsendable {
+            what: what.to_owned(),
+            field: "the subject",
+        });
+    }
+    Ok(())
 }
 
 /// Whether nobody answers: then more messages would only wait in vain.

@@ -3,7 +3,9 @@
 
 use async_nats::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::propagation::{Extractor, Injector};
+use opentelemetry::trace::TraceContextExt;
 use opentelemetry::{Context, global};
+use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 /// W3C Trace Context: the header that names trace and span.
@@ -33,7 +35,15 @@ pub fn current_traceparent() -> Option<String> {
 
 /// Writes the context of the current `tracing` span.
 pub(crate) fn inject_current(headers: &mut HeaderMap) {
-    inject(&tracing::Span::current().context(), headers);
+    inject(&Span::current().context(), headers);
+}
+
+/// Makes a span a child of a stranger's trace, where there is one.
+pub(crate) fn adopt(span: &Span, context: Context) {
+    if context.span().span_context().is_valid() {
+        // Fails only where nothing traces.
+        let _ = span.set_parent(context);
+    }
 }
 
 struct Carrier<'a>(&'a mut HeaderMap);

@@ -184,11 +184,13 @@ fn effect(
     };
     let settled = seen.since > executed_at || age(at, executed_at) > SETTLES;
     let ended = match (command.action, seen.status) {
-        (Action::Start | Action::Restart, DtmaStatus::Running) | (Action::Stop, DtmaStatus::Exited) => Ended {
-            at,
-            end: CommandEnd::Succeeded,
-            message: None,
-        },
+        (Action::Start | Action::Restart, DtmaStatus::Running) | (Action::Stop, DtmaStatus::Exited) => {
+            Ended {
+                at,
+                end: CommandEnd::Succeeded,
+                message: None,
+            }
+        }
         (Action::Start | Action::Restart, DtmaStatus::Exited) if settled => {
             failed("the container was started and has ended again")
         }
@@ -221,7 +223,8 @@ fn overdue(command: &Command, seen: Option<&Observation>, now: Timestamp) -> Opt
         (Some(_), false) => format!("it was carried out and had no effect within {limit:#}"),
     };
     let ended = Ended {
-        at: now,
+        // Not before what was seen last, should the observer's clock be ahead: that is nothing new.
+        at: seen.map_or(now, |seen| seen.since.max(now)),
         end: CommandEnd::Expired,
         message: Some(message),
     };

@@ -431,6 +431,7 @@ fn around(world: &World) -> Circumstances<'_> {
     Circumstances {
         problem,
         agent_heard_at: world.toolbox.heard_at,
+        whole_as_of: world.toolbox.whole_order.map(|order| order.as_of),
         blind: false,
     }
 }
@@ -442,7 +443,7 @@ fn the_sweep_ages_what_is_silent_and_says_each_thing_once() {
     world.fold(&[failed(30, 1), failed(60, 2)]);
     let mut seen = Vec::new();
     for seconds in 0..1000 {
-        if let Some((after, Change::Server(change))) =
+        if let Some((after, Some(Change::Server(change)))) =
             world
                 .server(1)
                 .sweep(around(&world), at(seconds), &world.thresholds)
@@ -475,7 +476,7 @@ fn a_new_row_and_an_intent_of_the_application_are_announced() {
         .sweep(Circumstances::default(), at(0), &domain::Thresholds::default())
         .unwrap();
     assert!(
-        matches!(&change, Change::Server(change) if change.cause == Cause::Registry && change.before.is_none())
+        matches!(&change, Some(Change::Server(change)) if change.cause == Cause::Registry && change.before.is_none())
     );
     assert_eq!((after.version, after.state), (1, McpState::Unknown));
     fresh = after;

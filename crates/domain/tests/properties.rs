@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use common::*;
 use domain::{
-    AgentFailure, Circumstances, ContainerId, ContainerReport, Coverage, Fold, Health, InstanceName,
-    InstanceRef, Order, Outcome, Reason, ReasonCode, Report, Server, ServerId, Source, StatusText,
-    Thresholds, fold, sanitise, settle,
+    Action, AgentFailure, Circumstances, Command, CommandEnd, CommandId, ContainerId, ContainerReport,
+    Coverage, Ended, Fold, Health, InstanceName, InstanceRef, McpState, Order, Outcome, Override, Reason,
+    ReasonCode, Report, Server, ServerId, Source, StatusText, Thresholds, fold, sanitise, settle,
 };
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -114,6 +114,56 @@ fn world() -> World {
     World::with((0..SERVERS).map(server).collect())
 }
 
+prop_compose! {
+    fn a_command()(
+        action in prop::sample::select(Action::ALL),
+        requested in 0..2_000_i64,
+        patience in 1..300_i64,
+        executed in prop::option::of(0..300_i64),
+        ended in prop::option::of((0..300_i64, prop::sample::select(vec![CommandEnd::Failed, CommandEnd::Expired]))),
+    ) -> Command {
+        Command {
+            id: CommandId(Uuid::from_u128(7)),
+            action,
+            requested_at: at(requested),
+            deadline: at(requested + patience),
+            executed_at: executed.map(|after| at(requested + after)),
+            ended: ended.map(|(after, end)| Ended {
+                at: at(requested + after),
+                end,
+                message: Some("no".to_owned()),
+            }),
+            closed: false,
+        }
+    }
+}
+
+prop_compose! {
+    fn a_word()(
+        state in prop::sample::select(McpState::ALL),
+        health in prop::sample::select(Health::ALL),
+        until in 0..4_000_i64,
+    ) -> Override {
+        Override { state, health, message: "so it is".to_owned(), until: at(until) }
+    }
+}
+
+/// Servers of which things were asked and said.
+fn intended() -> impl Strategy<Value = World> {
+    let intent = (
+        prop::option::of(a_command()),
+        prop::option::of(a_word()),
+        any::<bool>(),
+    );
+    prop::collection::vec(intent, SERVERS as usize).prop_map(|intents| {
+        let mut world = world();
+        for (server, (command, overridden, monitored)) in world.servers.iter_mut().zip(intents) {
+            (server.command, server.overridden, server.monitored) = (command, overridden, monitored);
+        }
+        world
+    })
+}
+
 /// What a late or repeated report must not alter.
 fn essence(world: &World) -> Vec<impl PartialEq + std::fmt::Debug + use<>> {
     let mut servers: Vec<&Server> = world.servers.iter().collect();
@@ -132,8 +182,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn replaying_any_prefix_is_a_no_op(history in history(), cut in any::<prop::sample::Index>()) {
-        let mut world = world();
+    fn replaying_any_prefix_is_a_no_op(
+        mut world in intended(),
+        history in history(),
+        cut in any::<prop::sample::Index>(),
+    ) {
         for report in &history {
             world.fold_at(2_000, std::slice::from_ref(report));
         }
@@ -147,19 +200,23 @@ proptest! {
     }
 
     #[test]
-    fn a_backlog_tells_what_it_would_have_told_in_time(history in history(), cut in any::<prop::sample::Index>()) {
+    fn a_backlog_tells_what_it_would_have_told_in_time(
+        world in intended(),
+        history in history(),
+        cut in any::<prop::sample::Index>(),
+    ) {
         // When the next report that speaks of containers was made, seconds from the beginning.
         let until = |place: usize| {
             let mut later = history[place + 1..].iter();
             let next = later.find(|report| matches!(report.outcome, Outcome::Containers { .. }));
             next.map_or(2_000, |next| next.order.as_of.as_second() - at(0).as_second())
         };
-        let mut in_time = world();
+        let mut in_time = World::with(world.servers.clone());
         let mut changes = Vec::new();
         for (place, report) in history.iter().enumerate() {
             changes.extend(in_time.fold_until(until(place), 2_000, std::slice::from_ref(report)).changes);
         }
-        let mut late = world();
+        let mut late = world;
         let cut = cut.index(history.len());
         let (first, second) = history.split_at(cut);
         let mut told = late.fold_until(cut.checked_sub(1).map_or(2_000, until), 2_000, first).changes;
@@ -208,8 +265,7 @@ proptest! {
     }
 
     #[test]
-    fn versions_have_no_gap(history in history()) {
-        let mut world = world();
+    fn versions_have_no_gap(mut world in intended(), history in history()) {
         let fold = world.fold_at(2_000, &history);
         for n in 0..SERVERS {
             let versions: Vec<u64> = fold.changes.iter().filter_map(|change| match change {
@@ -221,12 +277,17 @@ proptest! {
     }
 
     #[test]
-    fn never_healthy_beyond_its_age(history in history(), later in 0..5_000_i64, blind in any::<bool>()) {
-        let mut world = world();
+    fn never_healthy_beyond_its_age(
+        mut world in intended(),
+        history in history(),
+        later in 0..5_000_i64,
+        blind in any::<bool>(),
+    ) {
         world.fold_at(2_000, &history);
         for server in &world.servers {
             let view = settle(server, Circumstances { blind, ..Circumstances::default() }, at(later), &world.thresholds);
-            if view.health == Health::Healthy {
+            if view.health == Health::Healthy && server.override_in_force(at(later)).is_none() {
+                prop_assert!(server.monitored);
                 let age = at(later).duration_since(server.order.unwrap().as_of);
                 prop_assert!(age <= jiff::SignedDuration::try_from(world.thresholds.healthy_for).unwrap());
             }
@@ -234,14 +295,14 @@ proptest! {
     }
 
     #[test]
-    fn a_sweep_settles_in_one_step(history in history(), later in 0..5_000_i64) {
-        let mut world = world();
+    fn a_sweep_settles_in_one_step(mut world in intended(), history in history(), later in 0..5_000_i64) {
         world.fold_at(2_000, &history);
         let around = Circumstances { agent_heard_at: world.toolbox.heard_at, ..Circumstances::default() };
         for server in &world.servers {
-            if let Some((after, _)) = server.sweep(around, at(later), &world.thresholds) {
-                prop_assert_eq!(after.version, server.version + 1);
-                prop_assert_eq!(after.sweep(around, at(later), &world.thresholds), None);
+            if let Some((after, change)) = server.sweep(around, at(later), &world.thresholds) {
+                prop_assert_eq!(after.version, server.version + u64::from(change.is_some()));
+                let again = after.sweep(around, at(later), &world.thresholds);
+                prop_assert_eq!(again.map(|(_, change)| change), None);
             }
         }
     }

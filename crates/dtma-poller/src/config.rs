@@ -9,7 +9,7 @@ use domain::CadencePolicy;
 use secrecy::SecretString;
 use service::options::{HttpOptions, NatsOptions, TelemetryOptions};
 
-/// Polls DTMA agents, takes their heartbeats, and publishes what they say
+/// Polls DTMA agents, takes their heartbeats and publishes what they say, and carries commands out through them
 #[derive(Debug, Clone, Parser)]
 #[command(name = "dtma-poller", version)]
 pub struct Config {
@@ -28,6 +28,9 @@ pub struct Config {
     /// How to ask agents.
     #[command(flatten)]
     pub polling: PollingOptions,
+    /// How to tell them what to do.
+    #[command(flatten)]
+    pub commands: CommandOptions,
     /// How often to ask them.
     #[command(flatten)]
     pub cadence: CadenceOptions,
@@ -60,6 +63,18 @@ pub struct PollingOptions {
     #[arg(long, env = "POLLER_REPORT_LIMIT", default_value = "1000000", value_name = "BYTES",
           value_parser = clap::value_parser!(u32).range(1024..=67_108_864))]
     pub report_limit: u32,
+}
+
+/// How to tell agents what to do.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Commands")]
+pub struct CommandOptions {
+    /// Most commands under way at once
+    #[arg(long, env = "POLLER_COMMAND_CONCURRENCY", default_value = "64", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub command_concurrency: u16,
+    /// Longest time for an agent to carry out a command; never longer than until the command's deadline
+    #[arg(long, env = "POLLER_COMMAND_TIMEOUT", default_value = "60s", value_parser = service::duration)]
+    pub command_timeout: Duration,
 }
 
 /// How often to ask agents. Every value is at least a second.
@@ -149,6 +164,7 @@ impl Config {
             telemetry,
             sealing_key,
             polling: PollingOptions::default(),
+            commands: CommandOptions::default(),
             cadence: CadenceOptions::default(),
             heartbeats: HeartbeatOptions::default(),
             upkeep: UpkeepOptions::default(),
@@ -176,6 +192,7 @@ impl Config {
         for (option, value) in [
             ("poll-timeout", self.polling.poll_timeout),
             ("poll-connect-timeout", self.polling.poll_connect_timeout),
+            ("command-timeout", self.commands.command_timeout),
             ("heartbeat-body-timeout", self.heartbeats.heartbeat_body_timeout),
             ("head-timeout", self.heartbeats.head_timeout),
             ("heartbeat-wait", self.heartbeats.heartbeat_wait),
@@ -209,6 +226,15 @@ impl Default for PollingOptions {
             poll_connect_timeout: Duration::from_secs(5),
             answer_limit: 4 << 20,
             report_limit: 1_000_000,
+        }
+    }
+}
+
+impl Default for CommandOptions {
+    fn default() -> Self {
+        Self {
+            command_concurrency: 64,
+            command_timeout: Duration::from_secs(60),
         }
     }
 }
@@ -280,6 +306,7 @@ mod tests {
     fn the_defaults_of_the_fields_are_those_of_the_options() {
         let config = parse(&[]).unwrap();
         assert_eq!(config.polling, PollingOptions::default());
+        assert_eq!(config.commands, CommandOptions::default());
         assert_eq!(config.cadence, CadenceOptions::default());
         assert_eq!(config.heartbeats, HeartbeatOptions::default());
         assert_eq!(config.upkeep, UpkeepOptions::default());
@@ -293,6 +320,7 @@ mod tests {
             ("--every-running", "500ms"),
             ("--dead-man", "0s"),
             ("--poll-timeout", "0s"),
+            ("--command-timeout", "0s"),
             ("--head-timeout", "0s"),
             ("--streams-every", "0s"),
         ] {
@@ -301,6 +329,7 @@ mod tests {
         }
         for (option, value) in [
             ("--poll-concurrency", "0"),
+            ("--command-concurrency", "0"),
             ("--heartbeat-rate", "0"),
             ("--poll-timeout", "soon"),
         ] {

@@ -10,6 +10,8 @@ use opentelemetry::{KeyValue, global};
 
 /// Seconds: from a healthy agent next door to one that uses up its time.
 const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// Seconds: from an agent that starts a container at once to one that uses up its time, or is waited for.
+const COMMAND_SECONDS: [f64; 12] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
 
 /// The instruments. Clones share them.
 #[derive(Clone)]
@@ -21,11 +23,12 @@ pub(crate) struct Metrics {
     due_ignored: Counter<u64>,
     due_undecodable: Counter<u64>,
     schedules: Counter<u64>,
+    commands: Counter<u64>,
+    command_duration: Histogram<f64>,
+    commands_in_flight: UpDownCounter<i64>,
     heartbeats: Counter<u64>,
     heartbeats_in_flight: UpDownCounter<i64>,
     reports_refused: Counter<u64>,
-    connections: UpDownCounter<i64>,
-    connections_dropped: Counter<u64>,
     toolboxes: Gauge<u64>,
     instances: Gauge<u64>,
     ambiguous: Gauge<u64>,
@@ -64,16 +67,22 @@ impl Metrics {
                 "dtma_poller.schedules",
                 "Changes of poll schedules, by action and outcome",
             ),
+            commands: counter(
+                "dtma_poller.commands",
+                "Commands dealt with, by action and outcome",
+            ),
+            command_duration: meter
+                .f64_histogram("dtma_poller.command.duration")
+                .with_unit("s")
+                .with_description("How long agents take to carry commands out, by action")
+                .with_boundaries(COMMAND_SECONDS.to_vec())
+                .build(),
+            commands_in_flight: level("dtma_poller.commands.in_flight", "Commands under way"),
             heartbeats: counter("dtma_poller.heartbeats", "Heartbeats, by answer code and reason"),
             heartbeats_in_flight: level("dtma_poller.heartbeats.in_flight", "Heartbeats under way"),
             reports_refused: counter(
                 "dtma_poller.reports.refused",
                 "Reports larger than a message may be, by source",
-            ),
-            connections: level("dtma_poller.connections", "Open HTTP connections"),
-            connections_dropped: counter(
-                "dtma_poller.connections.dropped",
-                "HTTP connections ended for cause, by reason",
             ),
             toolboxes: gauge("dtma_poller.registry.toolboxes", "Toolboxes in the registry"),
             instances: gauge("dtma_poller.registry.instances", "Instances in the registry"),
@@ -120,6 +129,25 @@ impl Metrics {
         );
     }
 
+    /// `outcome`: `executed`, `already` (all was as it was to be), `refused`, `rejected_token`, `unreachable`,
+    /// `foreign`, `expired`, `retried`.
+    pub(crate) fn command(&self, action: &'static str, outcome: &'static str) {
+        self.commands.add(
+            1,
+            &[KeyValue::new("action", action), KeyValue::new("outcome", outcome)],
+        );
+    }
+
+    pub(crate) fn command_took(&self, action: &'static str, took: Duration) {
+        self.command_duration
+            .record(took.as_secs_f64(), &[KeyValue::new("action", action)]);
+    }
+
+    /// Counts a command in until the guard is dropped.
+    pub(crate) fn commanding(&self) -> InFlight {
+        InFlight::new(&self.commands_in_flight)
+    }
+
     pub(crate) fn heartbeat(&self, code: u16, reason: &'static str) {
         self.heartbeats.add(
             1,
@@ -137,16 +165,6 @@ impl Metrics {
 
     pub(crate) fn too_large(&self, source: &'static str) {
         self.reports_refused.add(1, &[KeyValue::new("source", source)]);
-    }
-
-    /// Counts a connection in until the guard is dropped.
-    pub(crate) fn connection(&self) -> InFlight {
-        InFlight::new(&self.connections)
-    }
-
-    pub(crate) fn dropped(&self, reason: &'static str) {
-        self.connections_dropped
-            .add(1, &[KeyValue::new("reason", reason)]);
     }
 
     pub(crate) fn registry(&self, toolboxes: usize, instances: usize, ambiguous: usize) {

@@ -1,4 +1,5 @@
-//! What a report means for the next look: the statuses of the instances that somebody watches.
+//! What a report means for the next look: the statuses of the instances that somebody watches, or that a command is
+//! under way for.
 
 use std::collections::HashMap;
 
@@ -12,28 +13,37 @@ use crate::registry::Instance;
 /// An item is an instance's by id where it has one, else by the first name that is any instance's, and the first
 /// item counts: as [`domain::fold`] reads it. An instance that no item speaks of is gone when it was ever seen;
 /// one that never was is being installed and looked for as often as one that runs. An agent that is alive and could
-/// not speak of containers is looked at as one with an error.
+/// not speak of containers is looked at as one with an error. While a command is under way for an instance it is on
+/// its way, watched or not and whatever is said of it: somebody waits for what comes of it.
 pub(crate) fn watched_statuses(outcome: &RawOutcome, instances: &[Instance]) -> Vec<DtmaStatus> {
     let RawOutcome::Containers { containers, .. } = outcome else {
-        return vec![DtmaStatus::Error];
+        let commanded = instances.iter().filter(|instance| instance.commanded);
+        return std::iter::once(DtmaStatus::Error)
+            .chain(commanded.map(|_| DtmaStatus::Starting))
+            .collect();
     };
-    let spoken_of = statuses(containers, instances);
-    let watched = instances.iter().filter(|instance| instance.monitored);
+    let spoken_of = items(containers, instances);
+    let watched = instances.iter().filter(|instance| instance.is_watched());
     watched
         .map(|instance| match spoken_of.get(&instance.id) {
-            Some(status) => *status,
+            _ if instance.commanded => DtmaStatus::Starting,
+            Some(item) => dtma_status(&item.word).0,
             None if instance.seen => DtmaStatus::Exited,
             None => DtmaStatus::Running,
         })
         .collect()
 }
 
-fn statuses(containers: &[RawContainer], instances: &[Instance]) -> HashMap<ServerId, DtmaStatus> {
+/// What is said of each instance, by the rule above. Items of nobody here are left out.
+pub(crate) fn items<'a>(
+    containers: &'a [RawContainer],
+    instances: &[Instance],
+) -> HashMap<ServerId, &'a RawContainer> {
     let by_name: HashMap<&InstanceName, ServerId> = instances
         .iter()
         .filter_map(|instance| Some((instance.name.as_ref()?, instance.id)))
         .collect();
-    let mut statuses = HashMap::new();
+    let mut items = HashMap::new();
     for container in containers {
         let id = match container.server_id {
             Some(id) => Some(ServerId(id)),
@@ -44,16 +54,15 @@ fn statuses(containers: &[RawContainer], instances: &[Instance]) -> HashMap<Serv
                 .find_map(|name| by_name.get(&name).copied()),
         };
         if let Some(id) = id {
-            statuses
-                .entry(id)
-                .or_insert_with(|| dtma_status(&container.word).0);
+            items.entry(id).or_insert(container);
         }
     }
-    statuses
+    items
 }
 
 #[cfg(test)]
 mod tests {
+    use domain::{CadencePolicy, plan_after_heartbeat};
     use uuid::Uuid;
     use wire::RawCoverage;
 
@@ -136,6 +145,29 @@ mod tests {
             statuses_of(vec![item(Some(1), &[], "starting")], &[unwatched]),
             []
         );
+    }
+
+    #[test]
+    fn one_that_a_command_is_under_way_for_is_on_its_way_watched_or_not() {
+        for monitored in [true, false] {
+            let commanded = Instance {
+                monitored,
+                commanded: true,
+                ..instance(1, "mcp-a", true)
+            };
+            for said in [vec![item(Some(1), &[], "running")], vec![]] {
+                let statuses = statuses_of(said, std::slice::from_ref(&commanded));
+                assert_eq!(statuses, [DtmaStatus::Starting]);
+                // One that pushes is polled all the same meanwhile.
+                let policy = CadencePolicy::default();
+                assert_eq!(
+                    plan_after_heartbeat(&policy, statuses, None).every,
+                    policy.transition
+                );
+            }
+            let alive = RawOutcome::Alive { problem: None };
+            assert!(watched_statuses(&alive, &[commanded]).contains(&DtmaStatus::Starting));
+        }
     }
 
     #[test]

@@ -10,14 +10,14 @@ use jiff::Timestamp;
 use service::{Lifecycle, Readiness, Tasks};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use wire::streams::{POLLER, POLLS};
+use wire::streams::{COMMANDER, POLLER, POLLS};
 
 use crate::client::{Client, Limits};
+use crate::command::{self, Commander};
 use crate::heartbeat::{self, Heartbeats, Outlet, Rate};
 use crate::metrics::Metrics;
 use crate::poll::{Memory, Parts, Poller};
 use crate::registry::Registry;
-use crate::server;
 use crate::timetable::Timetable;
 use crate::{Ambient, Config};
 
@@ -29,8 +29,8 @@ const NATS: &str = "nats";
 const STREAMS: &str = "streams";
 const REGISTRY: &str = "registry";
 
-/// Runs the poller until `lifecycle.shutdown`: then it takes no more due polls, finishes those under way, and stops
-/// listening last.
+/// Runs the poller until `lifecycle.shutdown`: then it takes no more due polls and commands, finishes those under way,
+/// and stops listening last.
 ///
 /// It listens at once and tells `lifecycle.ready` its URL when it is connected, its streams are there and it knows all
 /// toolboxes.
@@ -45,7 +45,7 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let metrics = Metrics::new();
     let registry = Arc::new(Registry::new(key, metrics.clone()));
     let memory = Arc::new(Memory::default());
-    let client = Client::new(limits(&config)).context("failed to set up the HTTP client")?;
+    let client = Arc::new(Client::new(limits(&config)).context("failed to set up the HTTP client")?);
     let readiness = Readiness::expecting(&[NATS, STREAMS, REGISTRY]);
     let heartbeats = Arc::new(heartbeats(&config, &registry, &memory, &metrics));
 
@@ -57,16 +57,15 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let _stop_http_at_last = stop_http.clone().drop_guard();
     tasks.spawn(
         "http",
-        server::serve(
+        service::http::serve(
             listener,
             service::http::health_router(readiness.clone())
                 .merge(heartbeat::router(Arc::clone(&heartbeats)))
                 .fallback(not_found),
-            server::Bounds {
+            service::http::Bounds {
                 head_time: config.heartbeats.head_timeout,
                 connections: config.heartbeats.connections.into(),
             },
-            metrics.clone(),
             stop_http.clone(),
         ),
     );
@@ -93,6 +92,16 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
         config.cadence.policy(),
         metrics.clone(),
     ));
+    let commander = Arc::new(Commander::new(command::Parts {
+        bus: bus.clone(),
+        registry: Arc::clone(&registry),
+        memory: Arc::clone(&memory),
+        client: Arc::clone(&client),
+        ambient: AMBIENT,
+        limit: config.commands.command_timeout,
+        metrics: metrics.clone(),
+        shutdown: shutdown.clone(),
+    }));
     let poller = Arc::new(Poller::new(Parts {
         bus: bus.clone(),
         registry: Arc::clone(&registry),
@@ -136,6 +145,16 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
             config.polling.poll_concurrency,
             shutdown.clone(),
             stop_http,
+        ),
+    );
+    tasks.spawn(
+        "commands",
+        commands(
+            bus.clone(),
+            commander,
+            Arc::clone(&registry),
+            config.commands.command_concurrency,
+            shutdown.clone(),
         ),
     );
     tasks.spawn(
@@ -279,6 +298,27 @@ async fn polls(
     })
     .await
     .context("failed to consume due polls")
+}
+
+/// Carries commands out, once all toolboxes are known: what is not known is taken for gone.
+async fn commands(
+    bus: Bus,
+    commander: Arc<Commander>,
+    registry: Arc<Registry>,
+    concurrency: u16,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut loaded = registry.loaded();
+    tokio::select! {
+        () = shutdown.cancelled() => return Ok(()),
+        loaded = loaded.wait_for(|loaded| *loaded) => drop(loaded?),
+    }
+    bus::consume(&bus, &COMMANDER, concurrency.into(), shutdown, move |command| {
+        let commander = Arc::clone(&commander);
+        async move { commander.handle(command).await }
+    })
+    .await
+    .context("failed to consume commands")
 }
 
 /// Tells whether the service is ready, and forgets limits that are whole again.

@@ -11,11 +11,12 @@ use dtma_sim::{DialectMix, Misbehaviour, SimConfig};
 use reqwest::Client;
 use service::Telemetry;
 use service::options::{LogFormat, TelemetryOptions};
+use support::commands::{command, failed, now};
 use support::{Running, World, eventually, failures, sim};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use uuid::Uuid;
-use wire::{PollPlan, subjects};
+use wire::{Command, CommandAction, PollPlan, subjects};
 
 async fn page(poller: &Running) -> String {
     let answer = Client::new()
@@ -151,7 +152,41 @@ async fn what_is_turned_down_is_counted() {
         .unwrap();
     world.publish("poll.due.nonsense", "").await;
 
+    sim.misbehave(toolbox.id, Misbehaviour::Status { code: 500 })
+        .unwrap();
+    failed(&world.outcome_after(&command(&toolbox, CommandAction::Stop)).await);
+    let foreign = Command {
+        server_id: Some(Uuid::from_u128(9)),
+        ..command(&toolbox, CommandAction::Start)
+    };
+    failed(&world.outcome_after(&foreign).await);
+    let late = Command {
+        deadline: now(),
+        ..command(&toolbox, CommandAction::Delete)
+    };
+    world.give(&late).await;
+
     let expected = [
+        (
+            "dtma_poller_commands_total",
+            &["action=\"stop\"", "outcome=\"refused\""][..],
+            1.0,
+        ),
+        (
+            "dtma_poller_commands_total",
+            &["action=\"start\"", "outcome=\"foreign\""][..],
+            1.0,
+        ),
+        (
+            "dtma_poller_commands_total",
+            &["action=\"delete\"", "outcome=\"expired\""][..],
+            1.0,
+        ),
+        (
+            "dtma_poller_command_duration_seconds_count",
+            &["action=\"stop\""][..],
+            1.0,
+        ),
         (
             "dtma_poller_heartbeats_total",
             &["code=\"405\"", "reason=\"method\""][..],
@@ -168,12 +203,12 @@ async fn what_is_turned_down_is_counted() {
             1.0,
         ),
         (
-            "dtma_poller_connections_dropped_total",
+            "http_server_connections_dropped_total",
             &["reason=\"slow_head\""][..],
             1.0,
         ),
         (
-            "dtma_poller_connections_dropped_total",
+            "http_server_connections_dropped_total",
             &["reason=\"no_http\""][..],
             1.0,
         ),

@@ -1,4 +1,4 @@
-//! Traces, logs and metrics of a poll and a heartbeat: what belongs together does, and no secret is in any of it.
+//! Traces, logs and metrics of a poll, a heartbeat and a command: what belongs together does, and no secret is in any of it.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
@@ -12,11 +12,12 @@ use dtma_sim::{DialectMix, Misbehaviour, SimConfig};
 use opentelemetry::trace::{SpanKind, TracerProvider as _};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
+use support::commands::{command, executed};
 use support::{World, eventually, failures, sim};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use wire::streams::DTMA_RAW;
-use wire::subjects;
+use wire::streams::{DTMA_OUTCOMES, DTMA_RAW};
+use wire::{CommandAction, subjects};
 
 /// All log lines.
 #[derive(Clone, Default)]
@@ -73,6 +74,10 @@ async fn a_report_belongs_to_its_trace_and_nothing_tells_a_secret() {
     let polled = eventually("a traced report of a poll", traceparent).await;
     assert_eq!(sim.heartbeat_now(toolbox.id).await.unwrap(), 204);
     let pushed = traceparent().await.unwrap();
+    executed(&world.outcome_after(&command(&toolbox, CommandAction::Stop)).await);
+    let outcome = subjects::outcome(ToolboxId(toolbox.id));
+    let outcome = world.bus.last(&DTMA_OUTCOMES, &outcome).await.unwrap().unwrap();
+    let commanded = outcome.header("traceparent").unwrap().to_owned();
     // A failure is where secrets like to be told; so is a stranger's token.
     sim.misbehave(toolbox.id, Misbehaviour::Status { code: 500 })
         .unwrap();
@@ -100,6 +105,7 @@ async fn a_report_belongs_to_its_trace_and_nothing_tells_a_secret() {
     for (traceparent, name, kind) in [
         (polled, "poll", SpanKind::Client),
         (pushed, "heartbeat", SpanKind::Server),
+        (commanded, "command", SpanKind::Client),
     ] {
         let trace = traceparent.split('-').nth(1).unwrap();
         let span = spans
@@ -120,6 +126,16 @@ async fn a_report_belongs_to_its_trace_and_nothing_tells_a_secret() {
             Some(toolbox.account_id.to_string()),
             "{name}"
         );
+        if name == "command" {
+            let server = toolbox.instances[0].id.to_string();
+            for (key, value) in [
+                ("server.id", server.as_str()),
+                ("command.action", "stop"),
+                ("command.outcome", "executed"),
+            ] {
+                assert_eq!(attribute(key).as_deref(), Some(value), "{key}");
+            }
+        }
     }
 
     let told = format!("{spans:?}\n{}", String::from_utf8_lossy(&log.0.lock().unwrap()));

@@ -1,18 +1,22 @@
 //! status-mapper: keeps the status of MCP servers true. The only writer of status rows.
 //!
 //! ```text
-//!  DTMA_RAW ──► ingest ──► domain::fold ──┐
-//!  time ──────► sweep ───► Server::sweep ─┼─► announcer ─► PostgreSQL: rows + history, one transaction
-//!  tables ────► mirror ──► departures ────┘        │
-//!                 │                                └─► MCP_STATUS, after the commit, marked when acknowledged
-//!                 └─► bucket `toolboxes`                     ▲                ▲
-//!                                      relay: what was left ─┘                │
-//!                                    rebuild: what the stream lost ───────────┘
+//!  DTMA_RAW ─────► ingest ───► domain::fold ─────┐
+//!  DTMA_OUTCOMES ► outcomes ─► Server::executed ─┤
+//!  a wake ───────► intents ──► Server::sweep ────┼─► announcer ─► PostgreSQL: rows + history, one transaction
+//!  time ─────────► sweep ────► Server::sweep ────┤       │
+//!  tables ───────► mirror ───► departures ───────┘       └─► MCP_STATUS, after the commit, marked when acknowledged
+//!                    │                                            ▲                ▲
+//!                    └─► buckets `toolboxes`, `connections`       │                │
+//!                                          relay: what was left ──┘                │
+//!                                        rebuild: what the stream lost ────────────┘
 //! ```
 //!
 //! | loop | does | who |
 //! |---|---|---|
 //! | `ingest` | maps reports to rows and events, in batches | every replica |
+//! | `outcomes` | tells rows what agents made of commands | every replica |
+//! | `intents` | settles a toolbox at once when something was asked of it | the replica on duty |
 //! | `relay` | publishes what was committed and left unpublished | whoever has its lock |
 //! | `sweep` | ages what falls silent, and says so when we cannot see | the replica on duty |
 //! | `mirror` | tells pollers what there is, and everybody what is gone | the replica on duty |
@@ -32,7 +36,7 @@
 //! # What it must never do
 //! - Acknowledge a report before what it brought about is committed.
 //! - Publish a change that is not committed, or an older version of a subject after a newer one.
-//! - Insert a server, or write an intent: those are the application's.
+//! - Insert a server, or write an intent: those are the application's and status-api's.
 //! - Let a row go on claiming a health that nobody knows.
 //! - Let an agent's token leave PostgreSQL unsealed, or into a log.
 //! - Let one bad report, row or event hold up the others.
@@ -46,9 +50,11 @@ mod duty;
 mod eyes;
 mod health;
 mod ingest;
+mod intents;
 mod line;
 mod metrics;
 mod mirror;
+mod outcomes;
 mod pace;
 mod rebuild;
 mod reissue;
@@ -96,7 +102,12 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let mut tasks = Tasks::default();
     tasks.spawn(
         "http",
-        http::serve(listener, http::health_router(readiness.clone()), shutdown.clone()),
+        http::serve(
+            listener,
+            http::health_router(readiness.clone()),
+            http::Bounds::default(),
+            shutdown.clone(),
+        ),
     );
     tasks.spawn(
         "health",

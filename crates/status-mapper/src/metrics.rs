@@ -21,6 +21,8 @@ pub(crate) struct Metrics {
     registry_instances: Gauge<u64>,
     registry_unusable: Gauge<u64>,
     mirror_writes: Counter<u64>,
+    outcomes: Counter<u64>,
+    settled: Counter<u64>,
     rebuild_published: Counter<u64>,
 }
 
@@ -33,6 +35,17 @@ pub(crate) enum ReportResult {
     Stale,
     /// No such toolbox.
     UnknownToolbox,
+    /// It is a dead letter.
+    Rejected,
+}
+
+/// What became of an outcome of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OutcomeResult {
+    /// It moved its command on.
+    Taken,
+    /// Its command is over, or its server gone.
+    Late,
     /// It is a dead letter.
     Rejected,
 }
@@ -111,7 +124,15 @@ impl Metrics {
             ),
             mirror_writes: counter(
                 "status_mapper.mirror.writes",
-                "Entries put to or deleted from the pollers' bucket",
+                "Entries put to or deleted from the buckets that mirror the tables",
+            ),
+            outcomes: counter(
+                "status_mapper.outcomes",
+                "Outcomes of commands, by what became of them",
+            ),
+            settled: counter(
+                "status_mapper.settled",
+                "Toolboxes settled at once because an intent was written",
             ),
             rebuild_published: counter(
                 "status_mapper.rebuild.published",
@@ -186,6 +207,19 @@ impl Metrics {
             .add(1, &[KeyValue::new("operation", operation)]);
     }
 
+    pub(crate) fn outcome(&self, result: OutcomeResult) {
+        let result = match result {
+            OutcomeResult::Taken => "taken",
+            OutcomeResult::Late => "late",
+            OutcomeResult::Rejected => "rejected",
+        };
+        self.outcomes.add(1, &[KeyValue::new("result", result)]);
+    }
+
+    pub(crate) fn settled(&self) {
+        self.settled.add(1, &[]);
+    }
+
     pub(crate) fn rebuild_published(&self, kind: &'static str, count: u64) {
         add(&self.rebuild_published, count, &[KeyValue::new("kind", kind)]);
     }
@@ -242,6 +276,10 @@ mod tests {
         metrics.blind(true);
         metrics.registry(1, 2, 3);
         metrics.mirror_write("put");
+        for result in [OutcomeResult::Taken, OutcomeResult::Late, OutcomeResult::Rejected] {
+            metrics.outcome(result);
+        }
+        metrics.settled();
         metrics.rebuild_published("standing", 1);
 
         let mut names = Vec::new();
@@ -270,12 +308,14 @@ mod tests {
                 "status_mapper_items_ignored_total{why}",
                 "status_mapper_mirror_writes_total{operation}",
                 "status_mapper_outbox_oldest_age_seconds{}",
+                "status_mapper_outcomes_total{result}",
                 "status_mapper_rebuild_published_total{kind}",
                 "status_mapper_registry_instances{}",
                 "status_mapper_registry_toolboxes{}",
                 "status_mapper_registry_unusable{}",
                 "status_mapper_relay_late_total{}",
                 "status_mapper_reports_total{result}",
+                "status_mapper_settled_total{}",
                 "status_mapper_sweep_changes_total{}",
             ]
         );

@@ -1,4 +1,4 @@
-//! The history's partitions: made ahead, dropped when their time is over.
+//! The history's partitions: made ahead, dropped when their time is over, and with them the records of commands.
 
 use std::time::Duration;
 
@@ -12,6 +12,9 @@ use crate::pace::{Backoff, Rounds};
 const AHEAD: Duration = Duration::from_secs(15 * 24 * 3600);
 /// Tries in one round. Locks that writers hold are waited for only briefly, so the first may fail on a busy system.
 const TRIES: u32 = 10;
+
+/// Records of commands deleted in one round, so that it is never a long transaction.
+const COMMANDS: u32 = 10_000;
 
 /// Looks after the history until shutdown.
 pub(crate) async fn run(
@@ -45,11 +48,14 @@ async fn round(database: &Database, keep: Duration) -> Result<(), StoreError> {
     let now = clock::now();
     let made = store::history::ensure_partitions(&mut connection, now, AHEAD).await?;
     let dropped = store::history::drop_older_than(&mut connection, now, keep).await?;
-    if made > 0 || !dropped.partitions.is_empty() || dropped.rows > 0 {
+    let before = now.checked_sub(keep).unwrap_or(now);
+    let commands = store::commands::drop_older_than(&mut *connection, before, COMMANDS).await?;
+    if made > 0 || !dropped.partitions.is_empty() || dropped.rows > 0 || commands > 0 {
         tracing::info!(
             made,
             dropped = dropped.partitions.join(","),
             rows = dropped.rows,
+            commands,
             "looked after the history"
         );
     }

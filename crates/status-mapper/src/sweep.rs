@@ -37,7 +37,7 @@ pub(crate) async fn run(
     ages: Ages,
     pace: Pace,
     duty: watch::Receiver<Duty>,
-    late: watch::Sender<bool>,
+    told: Told,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut rounds = Rounds::every(pace.sweep_every, shutdown.clone());
@@ -46,7 +46,7 @@ pub(crate) async fn run(
         announcer,
         thresholds,
         ages,
-        late,
+        told,
         alarm: None,
         throttle: Throttle::default(),
         shutdown,
@@ -62,13 +62,20 @@ pub(crate) async fn run(
     Ok(())
 }
 
+/// What the others are told of what the sweep sees.
+pub(crate) struct Told {
+    /// Whether old reports are to be judged by the present: nobody may wait for newer ones any more.
+    pub(crate) late: watch::Sender<bool>,
+    /// Whether silence is our own fault.
+    pub(crate) blind: watch::Sender<bool>,
+}
+
 struct Sweep {
     eyes: Eyes,
     announcer: Announcer,
     thresholds: Thresholds,
     ages: Ages,
-    /// Whether old reports are to be judged by the present: nobody may wait for newer ones any more.
-    late: watch::Sender<bool>,
+    told: Told,
     /// Why the alarm is up, while it is.
     alarm: Option<Cause>,
     throttle: Throttle,
@@ -107,6 +114,8 @@ impl Sweep {
             Sight::Blind(cause) => Some(cause),
         };
         self.sound(blind, fleet);
+        self.told.blind.send_replace(blind.is_some());
+        store::commands::end_orphans(self.announcer.database.pool(), now).await?;
         let announcer = match blind {
             // A bus that hangs must not make ages late.
             Some(Cause::Bus) => self.announcer.leaving_it_to_the_relay(),
@@ -124,6 +133,7 @@ impl Sweep {
 
     fn tell_late(&self, late: bool, glance: Option<Glance>) {
         let changed = self
+            .told
             .late
             .send_if_modified(|known| std::mem::replace(known, late) != late);
         if changed && late {

@@ -3,15 +3,18 @@
 //! ```text
 //!  database usable ──► duty · sweep · relay · retention ────────────┐
 //!        │                                                          ├─► until shutdown
-//!        └── and the streams ensured ──► ingest · mirror · rebuild ─┘
+//!        └── and the streams ensured ──► ingest · outcomes ─────────┤
+//!                                        intents · mirror · rebuild ┘
 //!  first connection to NATS ──► streams
 //! ```
+
+use std::sync::Arc;
 
 use bus::{Bus, BusOptions};
 use service::options::NatsOptions;
 use service::{Readiness, Tasks};
 use store::Database;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::announcer::Announcer;
@@ -21,7 +24,7 @@ use crate::line::Line;
 use crate::metrics::Metrics;
 use crate::mirror::{self, Agents};
 use crate::pace::{Backoff, Throttle};
-use crate::{health, ingest, rebuild, relay, retention, sweep};
+use crate::{health, ingest, intents, outcomes, rebuild, relay, retention, sweep};
 
 /// Connects to the bus, however long that takes, and keeps it for the others.
 ///
@@ -76,6 +79,8 @@ pub(crate) async fn run(
     let announcer = Announcer::new(database.clone(), line.clone(), Metrics::new());
     let (duty_sender, duty) = watch::channel(Duty::Unknown);
     let (late_sender, late) = watch::channel(false);
+    let (blind_sender, blind) = watch::channel(false);
+    let soon = Arc::new(Notify::new());
     let mut tasks = Tasks::default();
     tasks.spawn(
         "duty",
@@ -89,7 +94,10 @@ pub(crate) async fn run(
             ages,
             pace.clone(),
             duty.clone(),
-            late_sender,
+            sweep::Told {
+                late: late_sender,
+                blind: blind_sender,
+            },
             shutdown.clone(),
         ),
     );
@@ -127,6 +135,21 @@ pub(crate) async fn run(
                 ),
             );
             tasks.spawn(
+                "outcomes",
+                outcomes::run(announcer.clone(), thresholds, shutdown.clone()),
+            );
+            tasks.spawn(
+                "intents",
+                intents::run(
+                    announcer.clone(),
+                    thresholds,
+                    duty.clone(),
+                    blind,
+                    Arc::clone(&soon),
+                    shutdown.clone(),
+                ),
+            );
+            tasks.spawn(
                 "rebuild",
                 rebuild::run(announcer.clone(), pace, duty.clone(), shutdown.clone()),
             );
@@ -138,6 +161,7 @@ pub(crate) async fn run(
                     mirror.mirror_every,
                     readiness,
                     duty,
+                    soon,
                     shutdown.clone(),
                 ),
             );

@@ -18,9 +18,10 @@ use crate::{doctor, up, watch};
 ///   statusctl list --state error
 ///   statusctl restart toolbox-00001/mcp-github
 ///
-/// SERVER is a name, TOOLBOX/NAME, an id, or the beginning of an id (4 digits or more). Which installation is meant is
-/// said by --api-url, --profile or --data-dir; else by STATUS_API_URL or STATUS_PROFILE; else by the current profile; else
-/// it is the `statusctl up` that runs here.
+/// SERVER is a name, TOOLBOX/NAME, an id, or the beginning of an id (4 digits or
+/// more). Which installation is meant is said by --api-url, --profile or --data-dir;
+/// else by STATUS_API_URL or STATUS_PROFILE; else by the current profile; else it is
+/// the `statusctl up` that runs here.
 ///
 /// Exit codes:
 ///   0    done
@@ -34,7 +35,7 @@ use crate::{doctor, up, watch};
 ///
 /// What failed is said in one line on standard error.
 #[derive(Debug, clap::Parser)]
-#[command(name = "statusctl", version, verbatim_doc_comment)]
+#[command(name = "statusctl", version, verbatim_doc_comment, max_term_width = 100)]
 pub struct Cli {
     /// What every command takes.
     #[command(flatten)]
@@ -68,17 +69,18 @@ pub enum Command {
     List(servers::List),
     /// Follow every status change as it happens
     ///
-    /// In a terminal it is a table of all servers, those in trouble first, that updates by itself. In a pipe, or with
-    /// --json, it is one JSON object a line: the events as they were published on mcp.status.v1.> and
-    /// toolbox.status.v1.>.
+    /// In a terminal it is a table of all servers, those in trouble first, that updates
+    /// by itself. In a pipe, or with --json, it is one JSON object a line: the events as
+    /// they were published on mcp.status.v1.> and toolbox.status.v1.>.
     ///
     ///   statusctl watch
     ///   statusctl watch --state error --toolbox toolbox-00001
     ///   statusctl watch --json | jq 'select(.state == "error")'
     ///   statusctl watch --json --snapshot     begins with the present state of everything
     ///
-    /// It reads from NATS. Where only the address of status-api is known, it asks that for all servers every 2 seconds;
-    /// JSON is then one server a line, as `get` prints it, whenever it has changed.
+    /// It reads from NATS. Where only the address of status-api is known, it asks that
+    /// for all servers every 2 seconds; JSON is then one server a line, as `get` prints
+    /// it, whenever it has changed.
     #[command(verbatim_doc_comment)]
     Watch(Box<watch::Options>),
     /// Show how a server came to where it is, newest first
@@ -101,7 +103,8 @@ pub enum Command {
     ///   statusctl start toolbox-00001/mcp-github toolbox-00002/mcp-github --monitor
     ///   statusctl start mcp-github --no-wait
     ///
-    /// Prints a line a server: what came of it, and how the server is now. Several are started at once.
+    /// Prints a line a server: what came of it, and how the server is now. Several are
+    /// started at once.
     #[command(verbatim_doc_comment)]
     Start(act::StartOptions),
     /// Stop servers, and wait until they have stopped
@@ -118,7 +121,8 @@ pub enum Command {
     ///
     ///   statusctl delete toolbox-00001/mcp-github
     ///
-    /// To take one out of the registry and leave its container, use `statusctl server remove`.
+    /// To take one out of the registry and leave its container, use `statusctl server
+    /// remove`.
     #[command(verbatim_doc_comment)]
     Delete(act::Options),
     /// Have servers observed now, and not when the timetable says
@@ -166,9 +170,10 @@ pub enum Command {
     Command(CommandCommands),
     /// Find out what is wrong, and what to do about it
     ///
-    /// Looks at NATS (version, streams, buckets, consumers and their backlog, dead letters, schedules), PostgreSQL
-    /// (migrations, outbox, commands, clock), status-api, the services, and the agents. Changes nothing. What it has no
-    /// access to is skipped.
+    /// Looks at NATS (version, streams, buckets, consumers and their backlog, dead
+    /// letters, schedules), PostgreSQL (migrations, outbox, commands, clock), status-api,
+    /// the services, and the agents. Changes nothing. What it has no access to is
+    /// skipped.
     ///
     ///   statusctl doctor
     ///   statusctl doctor --probe                            asks every agent from here, too
@@ -177,13 +182,14 @@ pub enum Command {
     Doctor(doctor::Options),
     /// Profiles of several installations: list, add, use, remove, show
     ///
-    /// A profile says where status-api is and where the token comes from: a file, a command, or standard input once. Never
-    /// an argument, which everybody on the machine could read. Where NATS and PostgreSQL are, `watch` and `doctor` use them.
+    /// A profile says where status-api is and where the token comes from: a file, a
+    /// command, or standard input once. Never an argument, which everybody on the machine
+    /// could read. Where NATS and PostgreSQL are, `watch` and `doctor` use them.
     #[command(subcommand, verbatim_doc_comment)]
     Profile(profiles::Commands),
     /// Make a token from a secret, for development
     ///
-    ///   statusctl token                                              sees everything on this machine's `statusctl up`
+    ///   statusctl token                      sees everything of the `statusctl up` here
     ///   statusctl token --account 6f1c0b9e-3c52-4c11-9d0e-0e6f6c1b2a77 --for 8h
     ///   statusctl token --secret-file jwt-secret > token
     #[command(verbatim_doc_comment)]
@@ -198,22 +204,26 @@ pub enum Command {
         /// For which shell
         shell: clap_complete::Shell,
     },
-    /// Start everything on this machine: a private NATS, a private PostgreSQL, the services, and simulated agents
+    /// Start everything on this machine: a private NATS, a private PostgreSQL, the
+    /// services, and simulated agents
     ///
-    /// The data folder keeps everything for the next start. Once all works, and not before, it holds endpoints.json,
-    /// which says where everything is; it is removed at the end. Ctrl-C or SIGTERM ends it in order.
+    /// The data folder keeps everything for the next start. Once all works, and not
+    /// before, it holds endpoints.json, which says where everything is; it is removed at
+    /// the end. Ctrl-C or SIGTERM ends it in order.
     ///
     ///   statusctl up                          an empty fleet, ready for real agents
     ///   statusctl up --demo 20                twenty simulated toolboxes whose containers come and go
     ///   statusctl up --data-dir /tmp/try      in a folder of its own
     ///
-    /// Options of the services are taken from their environment variables: POLLER_…, MAPPER_… and API_…, as the help of
-    /// dtma-poller, status-mapper and status-api lists them. MAPPER_HEALTHY_FOR=20s makes silence show sooner, for example.
+    /// Options of the services are taken from their environment variables: POLLER_…,
+    /// MAPPER_… and API_…, as the help of dtma-poller, status-mapper and status-api lists
+    /// them. MAPPER_HEALTHY_FOR=20s makes silence show sooner, for example.
     #[command(verbatim_doc_comment)]
     Up(Box<up::Options>),
     /// Run simulated agents alone, for load and for scripts
     ///
-    /// Prints one line of JSON once it answers; everything is then scripted over HTTP below URL/control.
+    /// Prints one line of JSON once it answers; everything is then scripted over HTTP
+    /// below URL/control.
     Sim(Box<dtma_sim::SimConfig>),
 }
 

@@ -94,15 +94,28 @@ pub struct Record {
     pub finished_at: Option<Timestamp>,
 }
 
-/// What was answered to a key before.
+/// What was asked under a key before.
 #[derive(Debug, Clone)]
 pub struct Repeat {
     /// Which command it was.
     pub id: CommandId,
     /// What was asked.
     pub fingerprint: String,
+    /// When.
+    pub requested_at: Timestamp,
     /// What was answered; `None`: it is still being accepted, or that was cut short.
-    pub answer: Option<Box<RawValue>>,
+    pub answer: Option<Answer>,
+}
+
+/// An answer as it was given.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Its HTTP status.
+    pub status: u16,
+    /// Its body; `None`: it had none.
+    pub body: Option<Box<RawValue>>,
+    /// Where it said to look next.
+    pub location: Option<String>,
 }
 
 /// A command that the pollers have to be told of.
@@ -219,7 +232,8 @@ pub async fn find_repeat(
     key: &str,
 ) -> Result<Option<Repeat>> {
     let row = sqlx::query!(
-        r#"SELECT id, fingerprint AS "fingerprint!", answer::text AS answer FROM status_commands
+        r#"SELECT id, fingerprint AS "fingerprint!", requested_at, answer_status, answer::text AS answer, answer_location
+        FROM status_commands
         WHERE requested_by = $1 AND idempotency_key = $2"#,
         requested_by,
         key
@@ -229,19 +243,26 @@ pub async fn find_repeat(
     Ok(row.map(|row| Repeat {
         id: CommandId(row.id),
         fingerprint: row.fingerprint,
-        answer: row.answer.and_then(|answer| RawValue::from_string(answer).ok()),
+        requested_at: row.requested_at.to_jiff(),
+        answer: row.answer_status.map(|status| Answer {
+            status: u16::try_from(status).unwrap_or_default(),
+            body: row.answer.and_then(|answer| RawValue::from_string(answer).ok()),
+            location: row.answer_location,
+        }),
     }))
 }
 
-/// Keeps what was answered, to be repeated.
+/// Keeps what was answered, to be repeated; the last of several counts.
 ///
 /// # Errors
 /// Whatever the database refuses.
-pub async fn keep_answer(executor: impl PgExecutor<'_>, id: CommandId, answer: &RawValue) -> Result<()> {
+pub async fn keep_answer(executor: impl PgExecutor<'_>, id: CommandId, answer: &Answer) -> Result<()> {
     sqlx::query!(
-        "UPDATE status_commands SET answer = $2::text::json WHERE id = $1 AND answer IS NULL",
+        "UPDATE status_commands SET answer_status = $2, answer = $3::text::json, answer_location = $4 WHERE id = $1",
         id.0,
-        answer.get(),
+        i16::try_from(answer.status).unwrap_or_default(),
+        answer.body.as_deref().map(RawValue::get),
+        answer.location,
     )
     .execute(executor)
     .await?;

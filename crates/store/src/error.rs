@@ -66,6 +66,11 @@ impl StoreError {
         }
     }
 
+    /// Whether something of this name or id is there already.
+    pub fn is_taken(&self) -> bool {
+        matches!(self, Self::Database(cause) if cause.code() == Some(UNIQUE_VIOLATION))
+    }
+
     /// Whether the whole transaction may succeed when it is tried again, from its first read on.
     pub fn is_transient(&self) -> bool {
         self.kind() == ErrorKind::Transient
@@ -159,6 +164,8 @@ impl fmt::Display for Cause {
     }
 }
 
+/// PostgreSQL's code for a row whose key another one has.
+const UNIQUE_VIOLATION: &str = "23505";
 /// PostgreSQL's code for a row that a check constraint, or the bound of its partition, does not admit.
 const CHECK_VIOLATION: &str = "23514";
 

@@ -21,6 +21,27 @@ pub async fn set_desired(executor: impl PgExecutor<'_>, server: ServerId, desire
     Ok(written.rows_affected() == 1)
 }
 
+/// Takes back what [`set_desired`] noted, unless somebody has noted something else since.
+///
+/// # Errors
+/// Whatever the database refuses.
+pub async fn restore_desired(
+    executor: impl PgExecutor<'_>,
+    server: ServerId,
+    noted: Desired,
+    before: Option<Desired>,
+) -> Result<()> {
+    sqlx::query!(
+        "UPDATE account_tool_instances SET desired_state = $3 WHERE id = $1 AND desired_state = $2",
+        server.0,
+        noted.as_str(),
+        before.map(|before| before.as_str()),
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
 /// Has a server watched, or no longer. `None`: there is no such server; else whether that is new.
 ///
 /// # Errors

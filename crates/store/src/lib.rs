@@ -9,7 +9,7 @@
 //!                              outbox::unpublished (what a crash left over)
 //!
 //!  registry::read ──► the pollers' mirror        snapshot::* ──► the status stream, rebuilt
-//!  registration::* ──► rows, where no application makes them     history::* ──► partitions, made and dropped
+//!  registration::*, entries::* ──► rows, where no application makes them     history::* ──► partitions, made and dropped
 //! ```
 //!
 //! PostgreSQL is the truth: everything on the bus can be made again from here. The tables are those of the application
@@ -26,6 +26,7 @@ mod change;
 mod columns;
 pub mod commands;
 mod database;
+pub mod entries;
 mod error;
 pub mod history;
 pub mod inspect;

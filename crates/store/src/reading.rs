@@ -1,6 +1,6 @@
 //! Rows for those who ask: never locked, never written.
 
-use domain::{AccountId, Server, ServerId, Toolbox, ToolboxId};
+use domain::{AccountId, ConnectionId, Server, ServerId, Toolbox, ToolboxId};
 use jiff::Timestamp;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
@@ -249,6 +249,116 @@ pub async fn connections(executor: impl PgExecutor<'_>) -> Result<Vec<Connection
         active: row.active,
     });
     Ok(row.collect())
+}
+
+/// The connections of an account's agents and to its servers, or all, after `after`, in the order of their ids, at most
+/// `limit`.
+///
+/// # Errors
+/// Whatever the database refuses.
+pub async fn connections_of(
+    executor: impl PgExecutor<'_>,
+    account: Option<AccountId>,
+    after: Option<ConnectionId>,
+    limit: u32,
+) -> Result<Vec<ConnectionRow>> {
+    let rows = sqlx::query!(
+        r#"SELECT id AS "id!", agent_id AS "agent_id!", account_id, server_id AS "server_id!", active AS "active!"
+        FROM status_sync_connections()
+        WHERE ($2::uuid IS NULL OR id > $2)
+            AND ($1::uuid IS NULL OR account_id = $1 OR server_id IN (
+                SELECT i.id FROM account_tool_instances AS i
+                JOIN account_tool_environments AS t ON t.id = i.account_tool_environment_id
+                WHERE t.user_id = $1))
+        ORDER BY id LIMIT $3"#,
+        account.map(|account| account.0) as Option<Uuid>,
+        after.map(|after| after.0) as Option<Uuid>,
+        i64::from(limit),
+    )
+    .fetch_all(executor)
+    .await?;
+    let row = rows.into_iter().map(|row| ConnectionRow {
+        id: row.id,
+        agent: row.agent_id,
+        account: row.account_id.map(AccountId),
+        server: ServerId(row.server_id),
+        active: row.active,
+    });
+    Ok(row.collect())
+}
+
+/// One connection.
+///
+/// # Errors
+/// Whatever the database refuses.
+pub async fn connection(executor: impl PgExecutor<'_>, id: ConnectionId) -> Result<Option<ConnectionRow>> {
+    let row = sqlx::query!(
+        r#"SELECT id AS "id!", agent_id AS "agent_id!", account_id, server_id AS "server_id!", active AS "active!"
+        FROM status_sync_connections() WHERE id = $1"#,
+        id.0,
+    )
+    .fetch_optional(executor)
+    .await?;
+    Ok(row.map(|row| ConnectionRow {
+        id: row.id,
+        agent: row.agent_id,
+        account: row.account_id.map(AccountId),
+        server: ServerId(row.server_id),
+        active: row.active,
+    }))
+}
+
+/// Servers of which nothing was ever announced, of one account and of `granted` or of all, after `after`, in the order
+/// of their ids, at most `limit`: those that a reader of events does not know.
+///
+/// # Errors
+/// Whatever the database refuses.
+pub async fn unannounced(
+    executor: impl PgExecutor<'_>,
+    account: Option<AccountId>,
+    granted: &[ServerId],
+    after: Option<ServerId>,
+    limit: u32,
+) -> Result<Vec<ServerId>> {
+    let granted: Vec<Uuid> = granted.iter().map(|server| server.0).collect();
+    let ids = sqlx::query_scalar!(
+        "SELECT i.id FROM account_tool_instances AS i
+        JOIN account_tool_environments AS t ON t.id = i.account_tool_environment_id AND t.user_id IS NOT NULL
+        WHERE i.status_changed_at IS NULL AND i.instance_name_on_toolbox IS NOT NULL
+            AND ($1::uuid IS NULL OR t.user_id = $1 OR i.id = ANY($2)) AND ($3::uuid IS NULL OR i.id > $3)
+        ORDER BY i.id LIMIT $4",
+        account.map(|account| account.0) as Option<Uuid>,
+        &granted,
+        after.map(|after| after.0) as Option<Uuid>,
+        i64::from(limit),
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(ids.into_iter().map(ServerId).collect())
+}
+
+/// How many such servers there are, and how many of them nobody has watched.
+///
+/// # Errors
+/// Whatever the database refuses.
+pub async fn count_unannounced(
+    executor: impl PgExecutor<'_>,
+    account: Option<AccountId>,
+    granted: &[ServerId],
+) -> Result<(u64, u64)> {
+    let granted: Vec<Uuid> = granted.iter().map(|server| server.0).collect();
+    let row = sqlx::query!(
+        r#"SELECT count(*) AS "all!", count(*) FILTER (WHERE NOT i.monitored) AS "unmonitored!"
+        FROM account_tool_instances AS i
+        JOIN account_tool_environments AS t ON t.id = i.account_tool_environment_id AND t.user_id IS NOT NULL
+        WHERE i.status_changed_at IS NULL AND i.instance_name_on_toolbox IS NOT NULL
+            AND ($1::uuid IS NULL OR t.user_id = $1 OR i.id = ANY($2))"#,
+        account.map(|account| account.0) as Option<Uuid>,
+        &granted,
+    )
+    .fetch_one(executor)
+    .await?;
+    Ok((uncount(row.all), uncount(row.unmonitored)))
 }
 
 /// The watched server of which the least is known for the longest time, of one account or of all.

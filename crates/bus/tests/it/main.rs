@@ -19,6 +19,7 @@ mod inspect;
 mod observe;
 mod present;
 mod publish;
+mod requests;
 mod schedules;
 mod streams;
 mod tracing_context;

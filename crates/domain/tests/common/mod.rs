@@ -100,6 +100,7 @@ pub(crate) fn failed(seconds: i64, in_a_row: u32) -> Report {
 }
 
 /// A toolbox and its servers between folds, as the store would hold them.
+#[derive(Debug)]
 pub(crate) struct World {
     pub(crate) toolbox: Toolbox,
     pub(crate) servers: Vec<Server>,

@@ -7,8 +7,8 @@
 //! | another status, a redirect, something that is no HTTP | `agent_bad_answer` |
 //! | not JSON, cut off, of another shape, too large, not decompressible | `agent_bad_answer` |
 //!
-//! The sentences never hold the request's URL or token, and of the answer only what an agent puts in `error`,
-//! sanitised.
+//! The sentences never hold the request's URL or token, and of the answer only what an agent puts in `message` and
+//! `error`, sanitised.
 
 use std::error::Error as StdError;
 use std::io;
@@ -23,13 +23,18 @@ use crate::registry::Token;
 /// What agents answer when they have no token of their own.
 const NO_TOKEN_OF_ITS_OWN: &str = "DTMA configuration error";
 
-/// A poll that failed.
+/// A request that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure(pub(crate) Reason);
 
 impl Failure {
     pub(super) fn unreachable(message: impl AsRef<str>) -> Self {
         Self(Reason::new(ReasonCode::AgentUnreachable, message))
+    }
+
+    /// Whether nobody answered: then nobody knows whether the request was heard.
+    pub(super) fn is_silence(&self) -> bool {
+        self.0.code == ReasonCode::AgentUnreachable
     }
 
     pub(super) fn bad_answer(message: impl AsRef<str>) -> Self {
@@ -54,7 +59,7 @@ impl Failure {
         ))
     }
 
-    /// `said` is the `error` of the answer, where it has one.
+    /// `said` is what the agent said of it, where it said something.
     pub(super) fn status(path: &str, status: StatusCode, said: Option<&str>, token: &Token) -> Self {
         match status {
             // "token" ends these sentences, because what follows the word is taken for one and redacted.

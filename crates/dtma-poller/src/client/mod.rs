@@ -1,15 +1,18 @@
-//! Asking agents. The only place that opens a connection to one.
+//! Asking agents, and telling them what to do. The only place that opens a connection to one.
 //!
 //! ```text
+//!  tell ─► POST /tools/{name}/start, /stop, DELETE /tools/{name} ─► Told
+//!
 //!  ask ─► /tools/status ─ 404, 405 ─► /status        the one that worked last comes first
 //!           │                           │
 //!           └──► status ─► body, counted while it is unpacked ─► agent::read_status ─► Said
 //! ```
 //!
-//! One time limit covers all of it, the second request included. Redirects are not followed, proxies of the
+//! One time limit covers all of a question, the second request included. Redirects are not followed, proxies of the
 //! environment are not used, no cookie is kept, and the token is in the Authorization header only.
 
 mod failure;
+mod tell;
 
 use std::time::Duration;
 
@@ -20,14 +23,14 @@ use jiff::Timestamp;
 use reqwest::Response;
 use reqwest::redirect::Policy;
 use secrecy::ExposeSecret as _;
-use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use crate::agent::{self, Said};
-use crate::registry::{Address, Target, Token};
+use crate::registry::{Target, Token};
 
 pub(crate) use failure::Failure;
+pub(crate) use tell::{Told, Verb};
 
 /// Idle connections are kept for less than the 5 s after which Node closes its side: a request that meets the close
 /// would fail without having been read.
@@ -96,16 +99,9 @@ impl Client {
         remembered: Option<Dialect>,
         now: impl Fn() -> Timestamp,
     ) -> Asked {
-        let base = match &target.address {
-            Address::At(base) => base,
-            Address::Refused(why) => return Asked::failed(now(), None, Failure::unreachable(why)),
-            Address::Missing => {
-                return Asked::failed(
-                    now(),
-                    None,
-                    Failure::unreachable("the toolbox has no address yet"),
-                );
-            }
+        let base = match target.address.url() {
+            Ok(base) => base,
+            Err(why) => return Asked::failed(now(), None, Failure::unreachable(why)),
         };
         let deadline = Instant::now() + self.limits.time;
         let first = remembered.unwrap_or(Dialect::Tools);
@@ -240,13 +236,12 @@ async fn read(mut response: Response, path: &str, limit: usize) -> Result<Vec<u8
     Ok(body)
 }
 
-/// What an agent put in `error`, should it have echoed the token without it.
+/// What an agent put in `message` and `error`, should it have echoed the token without it.
 fn error_text(body: &[u8], token: &Token) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Problem {
-        error: String,
-    }
-    let mut text = serde_json::from_slice::<Problem>(body).ok()?.error;
+    // A tree will do: the body is a few KiB at most.
+    let body: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let said = ["message", "error"].map(|field| body[field].as_str());
+    let mut text = said.into_iter().flatten().collect::<Vec<_>>().join(" ");
     if let Token::Opened(token) = token
         && !token.expose_secret().is_empty()
     {

@@ -1,5 +1,7 @@
 //! Real sockets: simulated agents, and raw servers for what no agent does.
 
+mod tell;
+
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -14,6 +16,7 @@ use uuid::Uuid;
 use wire::{RawCoverage, RawOutcome};
 
 use super::*;
+use crate::registry::Address;
 
 const BODY: usize = 64 << 10;
 const LIMITS: Limits = Limits {

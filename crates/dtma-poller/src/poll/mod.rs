@@ -26,6 +26,7 @@ use wire::{RawOutcome, RawReport, RawSource};
 
 use crate::Ambient;
 use crate::client::{Asked, Client, Failure};
+use crate::ending::{out_of_time, put_back};
 use crate::metrics::Metrics;
 use crate::observed::watched_statuses;
 use crate::registry::{Address, Registry, Target};
@@ -37,15 +38,13 @@ use turns::{Begin, Turn, Turns};
 /// When a poll whose report could not be published is tried again, times its tries so far: the first soon, as a stream
 /// that is gone is made again within seconds, and all of them over minutes, as agents are asked again each time.
 const RETRY: Duration = Duration::from_secs(5);
-/// How long a poll may go on when the service is to stop, whatever the time limits are set to.
-const LAST_WORDS: Duration = Duration::from_secs(12);
 
 /// What a poll works with.
 pub(crate) struct Parts {
     pub(crate) bus: Bus,
     pub(crate) registry: Arc<Registry>,
     pub(crate) memory: Arc<Memory>,
-    pub(crate) client: Client,
+    pub(crate) client: Arc<Client>,
     pub(crate) policy: CadencePolicy,
     pub(crate) ambient: Ambient,
     /// Largest report, in bytes.
@@ -107,20 +106,15 @@ impl Poller {
             otel.status_code = Empty,
             toolbox.id = %toolbox,
             account.id = %target.account,
-            server.address = host(&target),
+            server.address = target.host(),
             poll.refresh = matches!(fired, Fired::Refresh),
             poll.outcome = Empty,
         );
         tokio::select! {
             biased;
             verdict = self.poll(&target, fired, due.deliveries).instrument(span) => verdict,
-            () = self.out_of_time() => put_back(),
+            () = out_of_time(&self.parts.shutdown) => put_back(),
         }
-    }
-
-    async fn out_of_time(&self) {
-        self.parts.shutdown.cancelled().await;
-        tokio::time::sleep(LAST_WORDS).await;
     }
 
     fn read(&self, toolbox: ToolboxId, body: &[u8]) -> Fired {
@@ -305,22 +299,7 @@ impl Poller {
     }
 }
 
-/// The verdict on what this replica no longer comes to: another takes it at once.
-fn put_back() -> Verdict {
-    Verdict::Retry {
-        after: Duration::ZERO,
-        reason: "stopping".to_owned(),
-    }
-}
-
 /// A reason code as a metric's attribute.
 fn label(code: &str) -> &'static str {
     code.parse().map_or("failed", ReasonCode::as_str)
-}
-
-fn host(target: &Target) -> &str {
-    match &target.address {
-        Address::At(url) => url.host_str().unwrap_or_default(),
-        Address::Missing | Address::Refused(_) => "",
-    }
 }

@@ -135,29 +135,41 @@ impl Target {
 
     /// Whether the toolbox is to have a schedule: there is something to ask, and somebody wants to know.
     pub(crate) fn is_scheduled(&self) -> bool {
-        let nobody_watches = !self.instances.is_empty() && !self.instances.iter().any(|it| it.monitored);
+        let nobody_watches = !self.instances.is_empty() && !self.instances.iter().any(Instance::is_watched);
         self.address != Address::Missing && !nobody_watches
     }
 
-    /// Whether the agent is to be asked soon after `before` became this: it is asked elsewhere or otherwise now, or
-    /// there is an instance that nobody has looked at.
+    /// The host of its agent, for traces; empty where there is none.
+    pub(crate) fn host(&self) -> &str {
+        self.address
+            .url()
+            .ok()
+            .and_then(Url::host_str)
+            .unwrap_or_default()
+    }
+
+    /// Whether the agent is to be asked soon after `before` became this: it is asked elsewhere or otherwise now,
+    /// there is an instance that nobody has looked at, or a command is under way for one that had none.
     pub(super) fn wants_a_look_after(&self, before: &Self) -> bool {
-        let watched = |target: &Self, wanted: &Instance| {
-            target
-                .instances
-                .iter()
-                .any(|it| it.monitored && it.id == wanted.id && it.name == wanted.name)
+        let became = |is: fn(&Instance) -> bool| {
+            self.instances.iter().filter(|it| is(it)).any(|it| {
+                let mut was = before.instances.iter();
+                !was.any(|was| is(was) && was.id == it.id && was.name == it.name)
+            })
         };
-        self.is_asked_differently(before)
-            || self
-                .instances
-                .iter()
-                .any(|instance| instance.monitored && !watched(before, instance))
+        self.is_asked_differently(before) || became(|it| it.monitored) || became(|it| it.commanded)
     }
 
     /// Whether another agent may answer than before: what was remembered of it is worthless then.
     pub(super) fn is_asked_differently(&self, before: &Self) -> bool {
         self.address != before.address || !self.token.same_as(&before.token)
+    }
+}
+
+impl Instance {
+    /// Whether anybody wants to know of it: who has it watched, or who waits for what a command does to it.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.monitored || self.commanded
     }
 }
 
@@ -173,6 +185,15 @@ impl Token {
 }
 
 impl Address {
+    /// The URL, or why there is none.
+    pub(crate) fn url(&self) -> Result<&Url, &'static str> {
+        match self {
+            Self::At(url) => Ok(url),
+            Self::Refused(why) => Err(why),
+            Self::Missing => Err("the toolbox has no address yet"),
+        }
+    }
+
     fn read(text: &str) -> Self {
         let text = text.trim();
         let Ok(url) = Url::parse(text) else {
@@ -293,6 +314,19 @@ mod tests {
             after(Some("http://10.0.0.8:30000"), &[(1, "a", true)]),
             "another address"
         );
+    }
+
+    #[test]
+    fn a_command_under_way_is_looked_after_and_its_end_is_not() {
+        let with = |commanded| {
+            let mut entry = entry(AT, &[(1, "a", false)]);
+            entry.instances[0].commanded = commanded;
+            read(&entry).0
+        };
+        assert!(with(true).is_scheduled() && !with(false).is_scheduled());
+        assert!(with(true).wants_a_look_after(&with(false)));
+        assert!(!with(true).wants_a_look_after(&with(true)));
+        assert!(!with(false).wants_a_look_after(&with(true)));
     }
 
     #[test]

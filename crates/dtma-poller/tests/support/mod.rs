@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
+pub mod commands;
+
 use std::collections::HashSet;
 use std::future::Future;
 use std::time::Duration;
@@ -269,6 +271,14 @@ impl Running {
             .expect("the poller did not stop")
             .unwrap()
             .unwrap();
+    }
+}
+
+impl Running {
+    /// Ends it as a machine that loses its power does: nothing is finished, nothing put back.
+    pub async fn kill(self) {
+        self.task.abort();
+        assert!(self.task.await.unwrap_err().is_cancelled());
     }
 }
 

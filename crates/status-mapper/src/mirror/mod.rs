@@ -1,4 +1,4 @@
-//! The registry, mirrored to the pollers' bucket.
+//! The registry, mirrored to the pollers' bucket, and the connections to theirs who must know who may see what.
 //!
 //! ```text
 //!  tables ─► read, every 2 s ─► wanted ─┐
@@ -11,20 +11,22 @@
 //! The bucket is watched and not remembered: what anybody else does to it, its deletion included, is put right by the
 //! next round. It also is the memory of what there was, so departures are announced before it is told.
 
+mod connections;
 mod entry;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
-use bus::{Bucket, BucketChange};
+use bus::{Bucket, BucketChange, Bus};
 use domain::{AccountId, ServerId, ToolboxId};
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use service::Readiness;
 use store::StoreError;
 use store::registry::{Registry, Unusable};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
-use wire::ToolboxEntry;
+use wire::{ConnectionEntry, Entry, ToolboxEntry};
 
 pub(crate) use crate::mirror::entry::Agents;
 
@@ -32,13 +34,14 @@ use crate::announcer::Announcer;
 use crate::departures::Departures;
 use crate::duty::Duty;
 use crate::health::REGISTRY;
+use crate::mirror::connections::Connections;
 use crate::mirror::entry::{Held, Wanted};
 use crate::pace::{Backoff, Rounds, Throttle};
 
 /// Entries written at once.
 const AT_ONCE: usize = 64;
 
-/// Mirrors until shutdown.
+/// Mirrors until shutdown, and at once when `soon` says that something was written.
 ///
 /// # Errors
 /// When the bucket can never be used as it is.
@@ -48,30 +51,26 @@ pub(crate) async fn run(
     every: std::time::Duration,
     readiness: Readiness,
     duty: watch::Receiver<Duty>,
+    soon: Arc<Notify>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let Some(bus) = announcer.line.clone().first(&shutdown).await else {
         return Ok(());
     };
-    let mut backoff = Backoff::new();
-    let toolboxes = loop {
-        match bus.bucket::<ToolboxEntry>().await {
-            Ok(toolboxes) => break toolboxes,
-            Err(error) if error.is_transient() => {
-                tracing::debug!(%error, "failed to reach the bucket; trying again")
-            }
-            Err(error) => return Err(error.into()),
-        }
-        if !backoff.wait(&shutdown).await {
-            return Ok(());
-        }
+    let Some(toolboxes) = bucket::<ToolboxEntry>(&bus, &shutdown).await? else {
+        return Ok(());
+    };
+    let Some(connections) = bucket::<ConnectionEntry>(&bus, &shutdown).await? else {
+        return Ok(());
     };
     let mut changes = toolboxes.watch(shutdown.clone());
+    let mut connection_changes = connections.watch(shutdown.clone());
     let departures = Departures::new(announcer.clone(), bus);
     let mut mirror = Mirror {
         announcer,
         agents,
         toolboxes,
+        connections: Connections::new(connections),
         departures,
         held: None,
         versions: HashMap::new(),
@@ -85,9 +84,14 @@ pub(crate) async fn run(
             change = changes.next() => match change {
                 Some(change) => mirror.take(change),
                 None if shutdown.is_cancelled() => return Ok(()),
-                None => anyhow::bail!("the bucket can no longer be watched"),
+                None => anyhow::bail!("the bucket of toolboxes can no longer be watched"),
             },
-            goes_on = rounds.next() => {
+            change = connection_changes.next() => match change {
+                Some(change) => mirror.connections.take(change),
+                None if shutdown.is_cancelled() => return Ok(()),
+                None => anyhow::bail!("the bucket of connections can no longer be watched"),
+            },
+            goes_on = next_round(&mut rounds, &soon) => {
                 if !goes_on {
                     return Ok(());
                 }
@@ -110,10 +114,40 @@ pub(crate) async fn run(
     }
 }
 
+/// The next round: in its time, or because something was written.
+async fn next_round(rounds: &mut Rounds, soon: &Notify) -> bool {
+    tokio::select! {
+        biased;
+        goes_on = rounds.next() => goes_on,
+        () = soon.notified() => true,
+    }
+}
+
+/// A bucket, made where it is missing; `None`: the service stops before.
+///
+/// # Errors
+/// When it can never be used as it is.
+async fn bucket<E: Entry>(bus: &Bus, shutdown: &CancellationToken) -> anyhow::Result<Option<Bucket<E>>> {
+    let mut backoff = Backoff::new();
+    loop {
+        match bus.bucket::<E>().await {
+            Ok(bucket) => return Ok(Some(bucket)),
+            Err(error) if error.is_transient() => {
+                tracing::debug!(%error, "failed to reach a bucket; trying again")
+            }
+            Err(error) => return Err(error.into()),
+        }
+        if !backoff.wait(shutdown).await {
+            return Ok(None);
+        }
+    }
+}
+
 struct Mirror {
     announcer: Announcer,
     agents: Agents,
     toolboxes: Bucket<ToolboxEntry>,
+    connections: Connections,
     departures: Departures,
     /// What the bucket holds; `None` until it has been read.
     held: Option<HashMap<ToolboxId, Held>>,
@@ -160,7 +194,10 @@ impl Mirror {
             .flat_map(|toolbox| &toolbox.instances)
             .map(|instance| (instance.id, instance.version))
             .collect();
-        self.write(&registry).await
+        self.write(&registry).await?;
+        self.connections
+            .round(&self.announcer.database, &self.announcer.metrics)
+            .await
     }
 
     /// Announces what the bucket remembers and the tables no longer have, or have under another account.

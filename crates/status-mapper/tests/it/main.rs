@@ -10,6 +10,7 @@
 )]
 
 mod aging;
+mod commands;
 mod events;
 mod ground;
 mod jetstream;

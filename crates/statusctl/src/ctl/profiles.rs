@@ -24,8 +24,8 @@ pub enum Commands {
     ///   statusctl profile add prod --api-url https://status.example --token-command 'pass show status'
     ///   pass show status | statusctl profile add prod --api-url https://status.example --token-file -
     ///
-    /// A file is remembered by its name and read each time; what comes from standard input is kept in the profile. The
-    /// file of profiles is readable by its owner only.
+    /// A file is remembered by its name and read each time; what comes from standard
+    /// input is kept in the profile. The file of profiles is readable by its owner only.
     #[command(verbatim_doc_comment)]
     Add(Box<Add>),
     /// Use a profile from now on, when none is named

@@ -100,18 +100,18 @@ pub enum Form {
 /// Options of `list`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct List {
-    /// Which servers.
-    #[command(flatten)]
-    pub filters: Filters,
-    /// Only servers that nobody watches
-    #[arg(long, help_heading = "Filters")]
-    pub unmonitored: bool,
     /// In which order
     #[arg(long, value_enum, default_value_t = Sort::Trouble)]
     pub sort: Sort,
     /// How to print it
     #[arg(long, short, value_enum, value_name = "FORM", conflicts_with = "json")]
     pub output: Option<Form>,
+    /// Which servers.
+    #[command(flatten)]
+    pub filters: Filters,
+    /// Only servers that nobody watches
+    #[arg(long)]
+    pub unmonitored: bool,
 }
 
 /// Prints one server.

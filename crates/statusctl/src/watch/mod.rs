@@ -22,11 +22,14 @@ use crate::place::{Installation, NatsAccess};
 /// What to watch, and how to show it.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
+    /// JSON: begin with the present state of everything
+    #[arg(long)]
+    pub snapshot: bool,
     /// Which servers.
     #[command(flatten)]
     pub filters: Filters,
     /// Only this account's servers and toolboxes
-    #[arg(long, value_name = "UUID", help_heading = "Filters")]
+    #[arg(long, value_name = "UUID")]
     pub account: Option<uuid::Uuid>,
     /// NATS server to read from; also NATS_URL, else that of the profile or of `statusctl up`
     #[arg(long, value_name = "URL", help_heading = "NATS")]
@@ -34,9 +37,6 @@ pub struct Options {
     /// Credentials file to log in to NATS with; also NATS_CREDENTIALS
     #[arg(long, value_name = "FILE", help_heading = "NATS")]
     pub nats_credentials: Option<PathBuf>,
-    /// JSON: begin with the present state of everything
-    #[arg(long)]
-    pub snapshot: bool,
 }
 
 /// Watches until `shutdown`, or until standard output is closed.

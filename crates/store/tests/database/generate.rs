@@ -1,8 +1,9 @@
 //! Arbitrary servers and toolboxes. Seeded, so that a failure comes back.
 
 use domain::{
-    AgentStatus, ContainerId, Desired, DockerHealth, DtmaStatus, Health, InstanceName, LastError, McpState,
-    Observation, Order, Reason, ReasonCode, Server, ServerId, StatusOnToolbox, Toolbox, ToolboxId,
+    Action, AgentStatus, Command, CommandEnd, CommandId, ContainerId, Desired, DockerHealth, DtmaStatus,
+    Ended, Health, InstanceName, LastError, McpState, Observation, Order, Override, Reason, ReasonCode,
+    Server, ServerId, StatusOnToolbox, Toolbox, ToolboxId,
 };
 use jiff::Timestamp;
 use proptest::option;
@@ -115,6 +116,64 @@ pub(crate) fn server(n: u128, toolbox: ToolboxId) -> impl Strategy<Value = Serve
         server.version *= u64::from(server.changed_at.is_some());
         server
     })
+}
+
+/// What people want of a server, as status-api writes it.
+#[derive(Debug)]
+pub(crate) struct Intent {
+    pub(crate) monitored: bool,
+    pub(crate) overridden: Option<Override>,
+    pub(crate) command: Option<Command>,
+}
+
+/// Any intent; a command has an id of its own.
+pub(crate) fn intent(n: u128) -> impl Strategy<Value = Intent> {
+    let overridden = (
+        any_of(McpState::ALL),
+        any_of(Health::ALL),
+        "\\PC{1,30}",
+        instant(),
+    )
+        .prop_map(|(state, health, message, until)| Override {
+            state,
+            health,
+            message,
+            until,
+        });
+    let ended = (
+        instant(),
+        select(vec![CommandEnd::Failed, CommandEnd::Expired]),
+        option::of("\\PC{0,30}"),
+    )
+        .prop_map(|(at, end, message)| Ended { at, end, message });
+    let command = (
+        any_of(Action::ALL),
+        instant(),
+        instant(),
+        option::of(instant()),
+        option::of(ended),
+    )
+        .prop_map(
+            move |(action, requested_at, deadline, executed_at, ended)| Command {
+                id: CommandId(id(0xc0_0000_0000 + n)),
+                action,
+                requested_at,
+                deadline,
+                executed_at,
+                ended,
+                closed: false,
+            },
+        );
+    (
+        prop_oneof![3 => Just(true), 1 => Just(false)],
+        option::weighted(0.15, overridden),
+        option::weighted(0.3, command),
+    )
+        .prop_map(|(monitored, overridden, command)| Intent {
+            monitored,
+            overridden,
+            command,
+        })
 }
 
 /// Any toolbox with the id `n` and the name that [`crate::support::add_toolbox`] gives it.

@@ -8,6 +8,7 @@
 )]
 
 mod batches;
+mod commands;
 mod connection;
 mod generate;
 mod history;

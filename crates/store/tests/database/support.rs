@@ -13,6 +13,8 @@ use store::batch::{self, Writes};
 use store::{ChangeRow, Envelope, OutboxRow};
 use uuid::Uuid;
 
+use crate::generate::Intent;
+
 /// The instant around which tests happen: a Wednesday.
 pub(crate) const NOW: Timestamp = Timestamp::constant(1_795_000_000, 0);
 
@@ -140,6 +142,43 @@ pub(crate) async fn write(pool: &PgPool, writes: &Writes) -> Result<Vec<OutboxRo
     let outbox = batch::write(&mut transaction, writes).await?;
     transaction.commit().await?;
     Ok(outbox)
+}
+
+/// Writes what people want of a server, with a command as far along as given.
+pub(crate) async fn want(pool: &PgPool, server: ServerId, intent: Intent) {
+    store::intent::set_monitored(pool, server, intent.monitored)
+        .await
+        .unwrap();
+    store::intent::set_override(pool, server, intent.overridden.as_ref())
+        .await
+        .unwrap();
+    let Some(command) = intent.command else { return };
+    let toolbox: Uuid =
+        sqlx::query_scalar("SELECT account_tool_environment_id FROM account_tool_instances WHERE id = $1")
+            .bind(server.0)
+            .fetch_one(pool)
+            .await
+            .unwrap();
+    let text = |at: Timestamp| at.to_string();
+    sqlx::query(
+        "INSERT INTO status_commands (id, kind, server_id, toolbox_id, requested_by, requested_at, deadline,
+            executed_at, finished_at, outcome, message)
+        VALUES ($1, $2, $3, $4, 'test', $5::text::timestamptz, $6::text::timestamptz, $7::text::timestamptz,
+            $8::text::timestamptz, $9, $10)",
+    )
+    .bind(command.id.0)
+    .bind(command.action.as_str())
+    .bind(server.0)
+    .bind(toolbox)
+    .bind(text(command.requested_at))
+    .bind(text(command.deadline))
+    .bind(command.executed_at.map(text))
+    .bind(command.ended.as_ref().map(|ended| text(ended.at)))
+    .bind(command.ended.as_ref().map(|ended| ended.end.as_str()))
+    .bind(command.ended.as_ref().and_then(|ended| ended.message.clone()))
+    .execute(pool)
+    .await
+    .unwrap();
 }
 
 /// One toolbox and its servers, as they are now.

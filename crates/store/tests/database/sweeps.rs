@@ -11,9 +11,9 @@ use sqlx::PgPool;
 use store::batch::Writes;
 use store::sweep::{candidates, fleet_silence};
 
-use crate::generate::{one, server, toolbox};
+use crate::generate::{intent, one, server, toolbox};
 use crate::support::{
-    NOW, add_server, add_toolbox, at, change_row, id, order, read, take_reports, whole_report, write,
+    NOW, add_server, add_toolbox, at, change_row, id, order, read, take_reports, want, whole_report, write,
 };
 
 const GRACE: Duration = Duration::from_secs(3);
@@ -79,12 +79,14 @@ async fn by_the_domain(
 async fn the_query_and_the_domain_agree(pool: PgPool) {
     let toolboxes: Vec<Toolbox> = (1..=40).map(|n| one(n, toolbox(n))).collect();
     let mut servers = Vec::new();
+    let mut ids = Vec::new();
     for toolbox in &toolboxes {
         add_toolbox(&pool, toolbox.id.0.as_u128()).await;
         for n in 0..20 {
             let n = toolbox.id.0.as_u128() * 100 + n;
             add_server(&pool, toolbox, n).await;
             servers.push(one(n, server(n, toolbox.id)));
+            ids.push(n);
         }
     }
     write(
@@ -97,6 +99,9 @@ async fn the_query_and_the_domain_agree(pool: PgPool) {
     )
     .await
     .unwrap();
+    for n in ids {
+        want(&pool, ServerId(id(n)), one(n + 1, intent(n))).await;
+    }
 
     for (step, (seconds, blind)) in [
         (0, false),
@@ -106,6 +111,7 @@ async fn the_query_and_the_domain_agree(pool: PgPool) {
         (179, false),
         (180, false),
         (400, true),
+        (700, false),
         (5_000, false),
     ]
     .into_iter()

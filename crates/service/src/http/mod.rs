@@ -1,10 +1,18 @@
-//! Health endpoints and serving.
+//! What every service's HTTP is made of: a bounded listener, health endpoints, problem documents, request ids.
+//!
+//! ```text
+//!  connection ─► serve: bounded ─► request_id ─► the service's routes · health_router ─► problem
+//! ```
 //!
 //! | route | answers |
 //! |---|---|
 //! | `GET /livez` | 200 while the process runs; never depends on others |
 //! | `GET /readyz` | 200 when every check passes, else 503 with a problem document that names those that fail |
 //! | `GET /metrics` | the process's metrics in Prometheus' text format |
+
+mod problem;
+mod request_id;
+mod server;
 
 use std::net::SocketAddr;
 
@@ -14,23 +22,12 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+
+pub use problem::{PROBLEM, Problem, problem};
+pub use request_id::{REQUEST_ID, RequestId, request_id};
+pub use server::{Bounds, serve};
 
 use crate::Readiness;
-
-/// Media type of problem documents (RFC 9457 §3).
-pub const PROBLEM: &str = "application/problem+json";
-
-/// An RFC 9457 problem document: a status, a title for people, and the details of this occurrence.
-pub fn problem(status: StatusCode, title: &str, detail: impl Into<String>) -> Response {
-    let body = serde_json::json!({
-        "type": "about:blank",
-        "title": title,
-        "status": status.as_u16(),
-        "detail": detail.into(),
-    });
-    (status, [(header::CONTENT_TYPE, PROBLEM)], body.to_string()).into_response()
-}
 
 /// The routes above.
 pub fn health_router(readiness: Readiness) -> Router {
@@ -95,18 +92,4 @@ pub fn url_of(listener: &TcpListener) -> anyhow::Result<String> {
             .local_addr()
             .context("failed to read the listener's address")?
     ))
-}
-
-/// Serves `router` until `shutdown`, then finishes the requests under way.
-///
-/// Every request learns its peer's address as `ConnectInfo<SocketAddr>`.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service)
-        .with_graceful_shutdown(shutdown.cancelled_owned())
-        .await
-        .context("failed to serve HTTP")
 }
