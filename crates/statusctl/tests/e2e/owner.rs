@@ -133,7 +133,10 @@ async fn get_mcp_server_status_and_get_all_mcp_server_statuses() {
     for field in ["uptime", "age"] {
         assert!(status[field].is_u64(), "{field} of {status}");
     }
-    assert!(status["asOf"].is_string() && status["lastStarted"].is_string(), "{status}");
+    assert!(
+        status["asOf"].is_string() && status["lastStarted"].is_string(),
+        "{status}"
+    );
 
     let expected = |toolboxes: &[&ToolboxInfo]| {
         let mut ids: Vec<String> = toolboxes
@@ -168,7 +171,9 @@ async fn update_mcp_server_status() {
     let word = json!({"state": "error", "health": "unhealthy", "message": "the disk is being replaced", "expiresIn": 3600});
     let user = world.user(toolbox.account_id);
     assert_eq!(
-        user.send(Method::PUT, &path, Some(word.clone()), &[]).await.status,
+        user.send(Method::PUT, &path, Some(word.clone()), &[])
+            .await
+            .status,
         403
     );
     let service = world.service();
@@ -203,7 +208,9 @@ async fn update_mcp_server_status() {
     service.send(Method::DELETE, &path, None, &[]).await.expect(200);
     world
         .events
-        .wait_for(instance.id, "as observed again", |event| event["state"] == "running")
+        .wait_for(instance.id, "as observed again", |event| {
+            event["state"] == "running"
+        })
         .await;
     world.stop().await;
 }
@@ -259,12 +266,8 @@ async fn start_mcp_server_as_admin() {
     );
     // To a stranger it does not exist.
     let stranger = world.user(Uuid::new_v4());
-    let refused = stranger
-        .post(&format!("/servers/{}/start", instance.id))
-        .await;
-    let unknown = stranger
-        .post(&format!("/servers/{}/start", Uuid::new_v4()))
-        .await;
+    let refused = stranger.post(&format!("/servers/{}/start", instance.id)).await;
+    let unknown = stranger.post(&format!("/servers/{}/start", Uuid::new_v4())).await;
     assert_eq!((refused.status, unknown.status), (404, 404));
     world.stop().await;
 }
@@ -287,22 +290,33 @@ async fn get_connection_status() {
     let id = connection["connectionId"].as_str().unwrap().to_owned();
     let path = format!("/connections/{id}/status");
     let guest = world.user(guest);
-    world
-        .until("the connection is known", async || guest.get(&path).await.status == 200)
-        .await;
     let status = guest.get(&path).await.expect(200);
     assert_eq!(
-        (&status["connectionId"], &status["status"], &status["serverStatus"], &status["health"]),
-        (&json!(id), &json!("connected"), &json!("running"), &json!("healthy"))
+        (
+            &status["connectionId"],
+            &status["status"],
+            &status["serverStatus"],
+            &status["health"]
+        ),
+        (
+            &json!(id),
+            &json!("connected"),
+            &json!("running"),
+            &json!("healthy")
+        )
     );
-    assert!(status["lastChecked"].is_string() && status["uptime"].is_u64(), "{status}");
+    assert!(
+        status["lastChecked"].is_string() && status["uptime"].is_u64(),
+        "{status}"
+    );
     // It shows the server and does not let anybody command it.
-    guest.get(&format!("/servers/{}", instance.id)).await.expect(200);
+    world
+        .until("the server is in the guest's sight", async || {
+            guest.get(&format!("/servers/{}", instance.id)).await.status == 200
+        })
+        .await;
     assert_eq!(
-        guest
-            .post(&format!("/servers/{}/stop", instance.id))
-            .await
-            .status,
+        guest.post(&format!("/servers/{}/stop", instance.id)).await.status,
         403
     );
     world.sim.stop_container(toolbox.id, &instance.name).unwrap();
