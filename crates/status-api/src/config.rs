@@ -106,12 +106,42 @@ impl Config {
         let (commands, limits) = (&self.commands, &self.limits);
         let second = Duration::from_secs(1);
         for (option, value, least, most) in [
-            ("command-deadline", commands.command_deadline, second, LONGEST_DEADLINE),
-            ("delete-deadline", commands.delete_deadline, second, LONGEST_DEADLINE),
-            ("refresh-every", commands.refresh_every, Duration::from_millis(100), Duration::from_secs(60)),
-            ("wait-max", commands.wait_max, Duration::from_millis(100), Duration::from_secs(600)),
-            ("request-timeout", limits.request_timeout, second, Duration::from_secs(600)),
-            ("head-timeout", limits.head_timeout, Duration::from_millis(100), Duration::from_secs(60)),
+            (
+                "command-deadline",
+                commands.command_deadline,
+                second,
+                LONGEST_DEADLINE,
+            ),
+            (
+                "delete-deadline",
+                commands.delete_deadline,
+                second,
+                LONGEST_DEADLINE,
+            ),
+            (
+                "refresh-every",
+                commands.refresh_every,
+                Duration::from_millis(100),
+                Duration::from_secs(60),
+            ),
+            (
+                "wait-max",
+                commands.wait_max,
+                Duration::from_millis(100),
+                Duration::from_secs(600),
+            ),
+            (
+                "request-timeout",
+                limits.request_timeout,
+                second,
+                Duration::from_secs(600),
+            ),
+            (
+                "head-timeout",
+                limits.head_timeout,
+                Duration::from_millis(100),
+                Duration::from_secs(60),
+            ),
         ] {
             ensure!(
                 (least..=most).contains(&value),
@@ -119,7 +149,10 @@ impl Config {
             );
         }
         for origin in limits.cors_origins.iter().filter(|origin| !origin.is_empty()) {
-            ensure!(is_origin(origin), "--cors-origins must be origins such as https://app.example");
+            ensure!(
+                is_origin(origin),
+                "--cors-origins must be origins such as https://app.example"
+            );
         }
         Ok(())
     }
@@ -127,8 +160,9 @@ impl Config {
 
 /// Scheme, host and port, as browsers send it.
 fn is_origin(text: &str) -> bool {
-    text.parse::<url::Url>()
-        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text)
+    text.parse::<url::Url>().is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text
+    })
 }
 
 impl Default for CommandOptions {
@@ -170,7 +204,13 @@ mod tests {
     const SECRET: &str = "a secret of at least thirty-two bytes";
 
     fn parse(more: &[&str]) -> Result<Config, clap::Error> {
-        let given = ["status-api", "--database-url", "postgres://u:hunter2@h/d", "--jwt-secret", SECRET];
+        let given = [
+            "status-api",
+            "--database-url",
+            "postgres://u:hunter2@h/d",
+            "--jwt-secret",
+            SECRET,
+        ];
         Config::try_parse_from(given.iter().chain(more))
     }
 

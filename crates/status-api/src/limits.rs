@@ -112,7 +112,10 @@ mod tests {
         });
         assert!(limits.read("a").is_ok() && limits.read("a").is_ok());
         let wait = limits.read("a").unwrap_err();
-        assert!(wait > Duration::ZERO && wait <= Duration::from_secs(1), "{wait:?}");
+        assert!(
+            wait > Duration::ZERO && wait <= Duration::from_secs(1),
+            "{wait:?}"
+        );
         assert!(limits.read("b").is_ok(), "another's budget is another");
         assert!(limits.command("a").is_ok() && limits.command("a").is_err());
     }
