@@ -12,6 +12,7 @@ mod commands;
 mod connection;
 mod generate;
 mod history;
+mod inspect;
 mod migrations;
 mod outbox;
 mod owner;
