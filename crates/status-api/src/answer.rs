@@ -3,7 +3,7 @@
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::to_raw_value;
 use store::commands::Answer;
 
 use crate::refusal::{Refusal, Result};
@@ -41,7 +41,7 @@ pub(crate) fn respond(answer: Answer) -> Response {
     let mut response = match answer.body {
         Some(body) => {
             let media_type = [(header::CONTENT_TYPE, wire::headers::JSON)];
-            (status, media_type, Box::<RawValue>::from(body).get().to_owned()).into_response()
+            (status, media_type, body.get().to_owned()).into_response()
         }
         None => status.into_response(),
     };

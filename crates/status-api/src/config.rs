@@ -69,6 +69,12 @@ pub struct LimitOptions {
     /// Commands of one caller at once
     #[arg(long, env = "API_COMMAND_BURST", default_value = "30")]
     pub command_burst: NonZeroU32,
+    /// Wrong tokens a second that one address may try; over NATS all together
+    #[arg(long, env = "API_FAILED_TOKEN_RATE", default_value = "1")]
+    pub failed_token_rate: NonZeroU32,
+    /// Wrong tokens that one address may try at once
+    #[arg(long, env = "API_FAILED_TOKEN_BURST", default_value = "20")]
+    pub failed_token_burst: NonZeroU32,
     /// Longest body taken, in bytes
     #[arg(long, env = "API_BODY_LIMIT", default_value = "65536", value_name = "BYTES",
           value_parser = clap::value_parser!(u32).range(1024..=1_048_576))]
@@ -184,6 +190,8 @@ impl Default for LimitOptions {
             rate_burst: number(200),
             command_rate: number(10),
             command_burst: number(30),
+            failed_token_rate: NonZeroU32::MIN,
+            failed_token_burst: number(20),
             body_limit: 65_536,
             request_timeout: Duration::from_secs(30),
             head_timeout: Duration::from_secs(10),

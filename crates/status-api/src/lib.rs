@@ -54,6 +54,8 @@ mod clock;
 mod config;
 mod entering;
 mod gates;
+#[cfg(test)]
+mod latency;
 mod limits;
 mod line;
 mod metrics;

@@ -3,10 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt as _;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use wire::streams;
 
@@ -34,13 +32,10 @@ async fn a_command_is_announced_before_it_is_answered_and_handed_on() {
     );
 
     // The pollers have it.
-    let mut commands = ground.bus.follow(
-        &streams::DTMA_COMMANDS,
-        Vec::new(),
-        bus::From::LastPerSubject,
-        CancellationToken::new(),
-    );
-    let message = tokio::time::timeout(Duration::from_secs(10), commands.next())
+    let subject = wire::subjects::command(toolbox);
+    let message = ground
+        .bus
+        .last(&streams::DTMA_COMMANDS, &subject)
         .await
         .unwrap()
         .unwrap();

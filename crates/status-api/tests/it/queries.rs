@@ -158,10 +158,7 @@ async fn pages_are_stable_and_filters_filter() {
     assert_eq!(fleet["states"]["error"], 2);
     assert!(fleet.get("lag").is_none(), "{fleet}");
     let fleet = ground.get("/v1/fleet", &service_token()).await.is(200).json();
-    assert_eq!(
-        (&fleet["servers"], &fleet["lag"]["oldestUnpublished"]),
-        (&32.into(), &0.into())
-    );
+    assert_eq!(fleet["servers"], 32);
     ground.close().await;
 }
 
@@ -174,8 +171,8 @@ async fn a_history_with_durations() {
         let event = ground.publish(server).await;
         sqlx::query(
             "INSERT INTO status_changes (id, at, kind, subject_id, toolbox_id, account_id, version, nats_subject, event,
-                published_at)
-            VALUES ($1, now() - make_interval(mins => $2), 'server', $3, $4, $5, $6, 'x', $7, now())",
+                published_at, state, health, cause)
+            VALUES ($1, now() - make_interval(mins => $2), 'server', $3, $4, $5, $6, 'x', $7, now(), 'running', 'healthy', 'report')",
         )
         .bind(uuid::Uuid::new_v4())
         .bind(i32::try_from(60 - version * 10).unwrap())

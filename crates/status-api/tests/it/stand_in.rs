@@ -1,7 +1,6 @@
 //! Who settles a toolbox when it is asked to, in place of the mapper.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use domain::ServerId;
 use tokio::task::JoinHandle;
@@ -13,7 +12,6 @@ use crate::ground::Ground;
 
 /// A mapper's stand-in: shows what commands, overrides and intents say, and nothing else.
 pub(crate) struct StandIn {
-    pub(crate) asked: Arc<AtomicUsize>,
     shutdown: CancellationToken,
     running: JoinHandle<()>,
 }
@@ -22,9 +20,8 @@ impl StandIn {
     /// Answers until it is stopped.
     pub(crate) async fn new(ground: &Arc<Ground>) -> Self {
         let shutdown = CancellationToken::new();
-        let asked = Arc::new(AtomicUsize::new(0));
         let running = tokio::spawn({
-            let (ground, shutdown, asked) = (Arc::clone(ground), shutdown.clone(), Arc::clone(&asked));
+            let (ground, shutdown) = (Arc::clone(ground), shutdown.clone());
             async move {
                 let bus = ground.bus.clone();
                 let answering = bus.answer(
@@ -33,9 +30,8 @@ impl StandIn {
                     8,
                     shutdown,
                     |request| {
-                        let (ground, asked) = (Arc::clone(&ground), Arc::clone(&asked));
+                        let ground = Arc::clone(&ground);
                         async move {
-                            asked.fetch_add(1, Ordering::SeqCst);
                             settle(&ground, subjects::toolbox_of(&request.subject)?.0).await;
                             Some("".into())
                         }
@@ -44,11 +40,7 @@ impl StandIn {
                 answering.await.unwrap();
             }
         });
-        let stand_in = Self {
-            asked,
-            shutdown,
-            running,
-        };
+        let stand_in = Self { shutdown, running };
         // Until it is heard.
         crate::ground::eventually("the stand-in answers", async || {
             let subject = subjects::wake(domain::ToolboxId(Uuid::nil()));

@@ -185,7 +185,11 @@ pub struct OverrideRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<HealthLabel>,
     /// Why, for everybody who sees it: 1 to 300 characters.
-    #[schema(min_length = 1, max_length = 300)]
+    #[schema(
+        min_length = 1,
+        max_length = 300,
+        pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f][^\\x00-\\x1f\\x7f-\\x9f]*$"
+    )]
     pub message: String,
     /// For how many seconds, 10 to 604,800 (a week).
     #[schema(minimum = 10, maximum = 604_800)]
