@@ -1,5 +1,5 @@
-//! Tokens of agents travel through the `toolboxes` bucket sealed: whoever reads the bucket without the key learns
-//! nothing, and whoever writes it cannot give one toolbox the token of another.
+//! Tokens of agents and secrets of webhooks travel through their buckets sealed: whoever reads a bucket without the key
+//! learns nothing, and whoever writes it cannot give one toolbox or webhook the secret of another.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,18 +7,18 @@ use std::sync::Arc;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use domain::ToolboxId;
 use secrecy::{ExposeSecret, SecretString};
+use uuid::Uuid;
 
 /// Bytes of a key.
 const KEY_LEN: usize = 32;
 /// First byte of what is sealed, so that another cipher can be told from this one.
 const FORMAT: u8 = 1;
 
-/// A key for AES-256-GCM, held by status-mapper and dtma-poller. Cheap to clone.
+/// A key for AES-256-GCM, held by status-mapper, dtma-poller and notifier. Cheap to clone.
 ///
-/// A sealed value is `base64(1 ‖ nonce ‖ ciphertext ‖ tag)`, bound to its toolbox as associated data. Nonces are
-/// random: good for 2³² seals under one key, far more than there are toolboxes and rotations.
+/// A sealed value is `base64(1 ‖ nonce ‖ ciphertext ‖ tag)`, bound to the id of its toolbox or webhook as associated data.
+/// Nonces are random: good for 2³² seals under one key, far more than there are toolboxes, webhooks and rotations.
 #[derive(Clone)]
 pub struct SealingKey(Arc<RandomizedNonceKey>);
 
@@ -30,7 +30,7 @@ pub enum SealError {
     #[error("a sealing key is 32 bytes in base64")]
     Key,
     /// Cannot be opened. Which of the causes it is cannot be known.
-    #[error("the sealed value was made with another key or for another toolbox, or was tampered with")]
+    #[error("the sealed value was made with another key or for another owner, or was tampered with")]
     Unopenable,
 }
 
@@ -64,12 +64,12 @@ impl SealingKey {
             .map_err(|_| SealError::Key)
     }
 
-    /// Seals a token for one toolbox. The same token seals differently each time.
-    pub fn seal(&self, toolbox: ToolboxId, token: &SecretString) -> String {
+    /// Seals a secret for the toolbox or webhook of this id. The same secret seals differently each time.
+    pub fn seal(&self, owner: impl Into<Uuid>, token: &SecretString) -> String {
         let mut sealed = token.expose_secret().as_bytes().to_vec();
         let nonce = self
             .0
-            .seal_in_place_append_tag(associated(toolbox), &mut sealed)
+            .seal_in_place_append_tag(associated(owner.into()), &mut sealed)
             .expect("sealing fails only beyond 64 GiB, and a token is text in memory");
         let mut bytes = Vec::with_capacity(1 + NONCE_LEN + sealed.len());
         bytes.push(FORMAT);
@@ -78,11 +78,11 @@ impl SealingKey {
         STANDARD.encode(bytes)
     }
 
-    /// Opens what was sealed for that toolbox.
+    /// Opens what was sealed for the toolbox or webhook of this id.
     ///
     /// # Errors
-    /// [`SealError::Unopenable`] for another key, another toolbox, or anything that is not a sealed value.
-    pub fn open(&self, toolbox: ToolboxId, sealed: &str) -> Result<SecretString, SealError> {
+    /// [`SealError::Unopenable`] for another key, another owner, or anything that is not a sealed value.
+    pub fn open(&self, owner: impl Into<Uuid>, sealed: &str) -> Result<SecretString, SealError> {
         let bytes = STANDARD.decode(sealed).map_err(|_| SealError::Unopenable)?;
         let Some((&[FORMAT], rest)) = bytes.split_first_chunk::<1>() else {
             return Err(SealError::Unopenable);
@@ -93,7 +93,7 @@ impl SealingKey {
         let mut token = ciphertext.to_vec();
         let length = self
             .0
-            .open_in_place(Nonce::from(nonce), associated(toolbox), &mut token)
+            .open_in_place(Nonce::from(nonce), associated(owner.into()), &mut token)
             .map_err(|_| SealError::Unopenable)?
             .len();
         token.truncate(length);
@@ -104,8 +104,8 @@ impl SealingKey {
 }
 
 /// What a sealed value is bound to.
-fn associated(toolbox: ToolboxId) -> Aad<[u8; 16]> {
-    Aad::from(toolbox.0.into_bytes())
+fn associated(owner: Uuid) -> Aad<[u8; 16]> {
+    Aad::from(owner.into_bytes())
 }
 
 impl fmt::Debug for SealingKey {
@@ -116,15 +116,13 @@ impl fmt::Debug for SealingKey {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
 
-    const ONE: ToolboxId = ToolboxId(Uuid::from_u128(1));
-    const TWO: ToolboxId = ToolboxId(Uuid::from_u128(2));
+    const ONE: Uuid = Uuid::from_u128(1);
+    const TWO: Uuid = Uuid::from_u128(2);
 
-    fn opened(key: &SealingKey, toolbox: ToolboxId, sealed: &str) -> Result<String, SealError> {
-        key.open(toolbox, sealed)
+    fn opened(key: &SealingKey, owner: Uuid, sealed: &str) -> Result<String, SealError> {
+        key.open(owner, sealed)
             .map(|token| token.expose_secret().to_owned())
     }
 

@@ -15,7 +15,7 @@ struct Channel {
     description: &'static str,
 }
 
-const CHANNELS: [Channel; 7] = [
+const CHANNELS: [Channel; 14] = [
     Channel {
         key: "serverStatus",
         address: subjects::SERVER_STATUS,
@@ -74,6 +74,62 @@ const CHANNELS: [Channel; 7] = [
         sender: "dtma-poller",
         description: "What an agent made of a command. Whether it had its effect, only a later observation tells.",
     },
+    Channel {
+        key: "webhookDue",
+        address: subjects::WEBHOOK_DUE,
+        stream: &streams::WEBHOOKS,
+        schema: "webhook-delivery",
+        sender: "notifier, status-api for a replay, nats-server for a retry",
+        description: "Something to be posted to an endpoint now.",
+    },
+    Channel {
+        key: "webhookLater",
+        address: subjects::WEBHOOK_LATER,
+        stream: &streams::WEBHOOKS,
+        schema: "webhook-delivery",
+        sender: "notifier",
+        description: "The schedule of a delivery's next attempt (a NATS message schedule).",
+    },
+    Channel {
+        key: "webhookLook",
+        address: subjects::WEBHOOK_LOOKS,
+        stream: &streams::WEBHOOKS,
+        schema: "webhook-look",
+        sender: "nats-server, status-api for a test",
+        description: "Look what has become of a server, or of all that was gathered, and tell an endpoint of it.",
+    },
+    Channel {
+        key: "webhookCheck",
+        address: subjects::WEBHOOK_CHECKS,
+        stream: &streams::WEBHOOKS,
+        schema: "webhook-look",
+        sender: "notifier",
+        description: "The schedule of such a look (a NATS message schedule); publishing replaces it.",
+    },
+    Channel {
+        key: "webhookHeld",
+        address: subjects::WEBHOOK_HELD,
+        stream: &streams::WEBHOOKS,
+        schema: "webhook-held",
+        sender: "notifier",
+        description: "A change that waits for others to be told with.",
+    },
+    Channel {
+        key: "webhookLog",
+        address: subjects::WEBHOOK_LOG,
+        stream: &streams::WEBHOOK_LOG,
+        schema: "webhook-attempt",
+        sender: "notifier",
+        description: "How an attempt to reach an endpoint went.",
+    },
+    Channel {
+        key: "webhookDead",
+        address: subjects::WEBHOOK_DEAD,
+        stream: &streams::WEBHOOK_DEAD,
+        schema: "webhook-dead-letter",
+        sender: "notifier",
+        description: "A delivery that no endpoint took, until it is replayed.",
+    },
 ];
 
 /// The names of the wildcard tokens of a subject, in order.
@@ -86,6 +142,22 @@ fn parameters(address: &str) -> &'static [(&'static str, &'static str)] {
         subjects::TOOLBOX_STATUS => &[
             ("account", "whose toolbox, a UUID"),
             ("toolbox", "which toolbox, a UUID"),
+        ],
+        subjects::WEBHOOK_DUE | subjects::WEBHOOK_HELD => &[("webhook", "which endpoint, a UUID")],
+        subjects::WEBHOOK_LATER => &[
+            ("webhook", "which endpoint, a UUID"),
+            ("delivery", "which delivery, a UUID"),
+        ],
+        subjects::WEBHOOK_LOOKS | subjects::WEBHOOK_CHECKS => &[
+            ("webhook", "which endpoint, a UUID"),
+            (
+                "server",
+                "which server, a UUID; `all`: all that was gathered, or a test",
+            ),
+        ],
+        subjects::WEBHOOK_LOG | subjects::WEBHOOK_DEAD => &[
+            ("account", "whose endpoint, a UUID"),
+            ("webhook", "which endpoint, a UUID"),
         ],
         _ => &[("toolbox", "which toolbox, a UUID")],
     }

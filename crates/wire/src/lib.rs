@@ -27,6 +27,7 @@ pub mod stream;
 pub mod streams;
 pub mod subjects;
 mod ticket;
+mod webhook;
 
 pub use command::{Command, CommandAction, CommandOutcome, CommandResult};
 pub use cursor::{Cursor, NoCursor};
@@ -36,3 +37,7 @@ pub use raw::{RawContainer, RawCoverage, RawOutcome, RawReason, RawReport, RawSo
 pub use registry::{ConnectionEntry, Entry, InstanceEntry, ToolboxEntry};
 pub use status::{CommandUnderWay, LastError, Previous, ServerStatus, StatusEvent, Tombstone, ToolboxEvent};
 pub use ticket::TicketEntry;
+pub use webhook::{
+    SealedSecret, WebhookAttempt, WebhookDeadLetter, WebhookDelivery, WebhookEntry, WebhookFilters,
+    WebhookHeld, WebhookKind, WebhookLook, WebhookOptions, WebhookOutcome, WebhookTemplate,
+};

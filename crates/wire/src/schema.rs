@@ -6,7 +6,8 @@ use serde_json::Value;
 use crate::stream::{StreamMessage, StreamRequest};
 use crate::{
     Command, CommandOutcome, ConnectionEntry, Message, PollPlan, RawReport, StatusEvent, TicketEntry,
-    ToolboxEntry, ToolboxEvent,
+    ToolboxEntry, ToolboxEvent, WebhookAttempt, WebhookDeadLetter, WebhookDelivery, WebhookEntry,
+    WebhookHeld, WebhookLook,
 };
 
 /// A message's schema (JSON Schema 2020-12) and the name of its file in `proto/schemas/v1`.
@@ -31,6 +32,12 @@ pub fn all() -> Vec<Schema> {
         schema::<ToolboxEntry>("toolbox-entry"),
         schema::<ConnectionEntry>("connection-entry"),
         schema::<TicketEntry>("ticket-entry"),
+        schema::<WebhookEntry>("webhook-entry"),
+        schema::<WebhookDelivery>("webhook-delivery"),
+        schema::<WebhookLook>("webhook-look"),
+        schema::<WebhookHeld>("webhook-held"),
+        schema::<WebhookAttempt>("webhook-attempt"),
+        schema::<WebhookDeadLetter>("webhook-dead-letter"),
         schema::<StreamMessage>("stream-message"),
         schema::<StreamRequest>("stream-request"),
     ]

@@ -131,14 +131,72 @@ pub const DTMA_DLQ: StreamSpec = StreamSpec {
     duplicate_window: DUPLICATE_WINDOW,
 };
 
+/// What is on its way to endpoints: deliveries, what is looked at later, and the schedules of both.
+pub const WEBHOOKS: StreamSpec = StreamSpec {
+    name: "WEBHOOKS",
+    description: "Deliveries to webhooks and the schedules of their next attempts",
+    subjects: &[
+        subjects::WEBHOOK_DUE,
+        subjects::WEBHOOK_LATER,
+        subjects::WEBHOOK_LOOKS,
+        subjects::WEBHOOK_CHECKS,
+        subjects::WEBHOOK_HELD,
+    ],
+    max_per_subject: None,
+    // Attempts end after a day; the rest is for who was away meanwhile.
+    max_age: Some(Duration::from_secs(3 * 24 * 3600)),
+    // Some half a million deliveries that nobody takes; then the oldest go.
+    max_bytes: Some(1 << 30),
+    work_queue: true,
+    message_ttl: true,
+    schedules: true,
+    rollup: true,
+    // A notifier that was killed between publish and acknowledgement repeats it under the same id.
+    duplicate_window: Duration::from_secs(600),
+};
+
+/// How attempts went.
+pub const WEBHOOK_LOG: StreamSpec = StreamSpec {
+    name: "WEBHOOK_LOG",
+    description: "Attempts to reach webhooks, the last of each",
+    subjects: &[subjects::WEBHOOK_LOG],
+    max_per_subject: Some(100),
+    max_age: Some(Duration::from_secs(7 * 24 * 3600)),
+    max_bytes: Some(256 << 20),
+    work_queue: false,
+    message_ttl: false,
+    schedules: false,
+    rollup: false,
+    duplicate_window: DUPLICATE_WINDOW,
+};
+
+/// What webhooks did not take.
+pub const WEBHOOK_DEAD: StreamSpec = StreamSpec {
+    name: "WEBHOOK_DEAD",
+    description: "Deliveries that no webhook took, whole, with the reason",
+    subjects: &[subjects::WEBHOOK_DEAD],
+    // An endpoint that nobody repairs for weeks must not crowd out the others'.
+    max_per_subject: Some(10_000),
+    max_age: Some(Duration::from_secs(30 * 24 * 3600)),
+    max_bytes: Some(1 << 30),
+    work_queue: false,
+    message_ttl: false,
+    schedules: false,
+    rollup: false,
+    duplicate_window: DUPLICATE_WINDOW,
+};
+
 /// All streams.
-pub const ALL: [&StreamSpec; 6] = [
+pub const ALL: [&StreamSpec; 9] = [
     &POLLS,
     &DTMA_RAW,
     &DTMA_COMMANDS,
     &DTMA_OUTCOMES,
     &MCP_STATUS,
     &DTMA_DLQ,
+    &WEBHOOKS,
+    &WEBHOOK_LOG,
+    &WEBHOOK_DEAD,
 ];
 
 /// How long a tombstone stays before the subject is gone: longer than any subscriber that resumes may be away.
@@ -206,6 +264,37 @@ pub const MAPPER: ConsumerSpec = ConsumerSpec {
     max_ack_pending: 10_000,
 };
 
+/// Changes that endpoints may have to be told of, shared by all notifiers.
+pub const WEBHOOK_MATCHER: ConsumerSpec = ConsumerSpec {
+    name: "notifier-webhooks",
+    stream: &MCP_STATUS,
+    filter: subjects::SERVER_STATUS,
+    ack_wait: Duration::from_secs(30),
+    max_deliver: 100,
+    max_ack_pending: 10_000,
+};
+
+/// Deliveries to be attempted, shared by all notifiers.
+pub const WEBHOOK_SENDER: ConsumerSpec = ConsumerSpec {
+    name: "notifier-senders",
+    stream: &WEBHOOKS,
+    filter: subjects::WEBHOOK_DUE,
+    ack_wait: Duration::from_secs(30),
+    // Attempts are counted in the delivery; here only what kept being killed at it.
+    max_deliver: 100,
+    max_ack_pending: 10_000,
+};
+
+/// Looks to be taken, shared by all notifiers.
+pub const WEBHOOK_LOOKER: ConsumerSpec = ConsumerSpec {
+    name: "notifier-looks",
+    stream: &WEBHOOKS,
+    filter: subjects::WEBHOOK_LOOKS,
+    ack_wait: Duration::from_secs(30),
+    max_deliver: 100,
+    max_ack_pending: 10_000,
+};
+
 /// What is asked of a key-value bucket.
 #[derive(Debug, PartialEq, Eq)]
 pub struct BucketSpec {
@@ -238,8 +327,15 @@ pub const TICKETS: BucketSpec = BucketSpec {
     history: 1,
 };
 
+/// Who is told of changes by webhook: one key an endpoint, its id.
+pub const WEBHOOK_ENTRIES: BucketSpec = BucketSpec {
+    name: "webhooks",
+    description: "Who is told of which changes by webhook, and how; mirrored from the tables",
+    history: 1,
+};
+
 /// How long a ticket may be redeemed: a page opens its stream at once.
 pub const TICKET_TTL: Duration = Duration::from_secs(30);
 
 /// All buckets.
-pub const BUCKETS: [&BucketSpec; 3] = [&TOOLBOXES, &CONNECTIONS, &TICKETS];
+pub const BUCKETS: [&BucketSpec; 4] = [&TOOLBOXES, &CONNECTIONS, &TICKETS, &WEBHOOK_ENTRIES];

@@ -9,6 +9,15 @@
 //!  mcp.status.v1.{account}.{server}          a server's status changed            stream MCP_STATUS
 //!  toolbox.status.v1.{account}.{toolbox}     a toolbox's status changed           stream MCP_STATUS
 //!  dtma.dlq.{stream}                         a message that could not be used     stream DTMA_DLQ
+//!  webhook.due.v1.{webhook}                  a delivery to be attempted now       stream WEBHOOKS
+//!  webhook.later.v1.{webhook}.{delivery}     message schedule of its next attempt stream WEBHOOKS
+//!  webhook.look.v1.{webhook}.{server}        what has become of a server          stream WEBHOOKS
+//!  webhook.look.v1.{webhook}.all             … of what was gathered; a test       stream WEBHOOKS
+//!  webhook.check.v1.{webhook}.{server}       message schedule of such a look      stream WEBHOOKS
+//!  webhook.check.v1.{webhook}.all            the same                             stream WEBHOOKS
+//!  webhook.held.v1.{webhook}                 a change that waits for others       stream WEBHOOKS
+//!  webhook.log.v1.{account}.{webhook}        an attempt, as it went               stream WEBHOOK_LOG
+//!  webhook.dead.v1.{account}.{webhook}       a delivery that is given up          stream WEBHOOK_DEAD
 //!  status.wake.v1.{toolbox}                  an intent was written: look now      no stream, lost without harm
 //!  status.api.v1.{operation}                 a question or command for status-api request and reply
 //! ```
@@ -16,6 +25,7 @@
 //! The account is a token of its own, so that NATS permissions can fence tenants: `mcp.status.v1.{account}.>`.
 
 use domain::{AccountId, ServerId, ToolboxId};
+use uuid::Uuid;
 
 /// All poll schedules.
 pub const SCHEDULES: &str = "poll.schedule.*";
@@ -37,6 +47,21 @@ pub const SERVER_STATUS: &str = "mcp.status.v1.*.*";
 pub const TOOLBOX_STATUS: &str = "toolbox.status.v1.*.*";
 /// All dead letters.
 pub const DEAD_LETTERS: &str = "dtma.dlq.>";
+
+/// All deliveries to be attempted.
+pub const WEBHOOK_DUE: &str = "webhook.due.v1.*";
+/// All schedules of next attempts.
+pub const WEBHOOK_LATER: &str = "webhook.later.v1.*.*";
+/// All looks to be taken.
+pub const WEBHOOK_LOOKS: &str = "webhook.look.v1.*.*";
+/// All schedules of looks.
+pub const WEBHOOK_CHECKS: &str = "webhook.check.v1.*.*";
+/// All changes that wait for others.
+pub const WEBHOOK_HELD: &str = "webhook.held.v1.*";
+/// All attempts.
+pub const WEBHOOK_LOG: &str = "webhook.log.v1.*.*";
+/// All deliveries that were given up.
+pub const WEBHOOK_DEAD: &str = "webhook.dead.v1.*.*";
 
 /// Where the schedule of a toolbox is kept: publishing replaces it, purging ends it.
 pub fn schedule(toolbox: ToolboxId) -> String {
@@ -98,6 +123,56 @@ pub fn dead_letter(stream: &str) -> String {
     format!("dtma.dlq.{stream}")
 }
 
+/// Where deliveries to an endpoint go that are to be attempted now.
+pub fn webhook_due(webhook: Uuid) -> String {
+    format!("webhook.due.v1.{webhook}")
+}
+
+/// Where the schedule of a delivery's next attempt is kept: publishing replaces it.
+pub fn webhook_later(webhook: Uuid, delivery: Uuid) -> String {
+    format!("webhook.later.v1.{webhook}.{delivery}")
+}
+
+/// Where it is asked what has become of a server; `None`: of everything that was gathered.
+pub fn webhook_look(webhook: Uuid, server: Option<ServerId>) -> String {
+    format!("webhook.look.v1.{webhook}.{}", server_or_all(server))
+}
+
+/// Where the schedule of such a look is kept: publishing replaces it.
+pub fn webhook_check(webhook: Uuid, server: Option<ServerId>) -> String {
+    format!("webhook.check.v1.{webhook}.{}", server_or_all(server))
+}
+
+fn server_or_all(server: Option<ServerId>) -> String {
+    server.map_or_else(|| "all".to_owned(), |server| server.to_string())
+}
+
+/// Where changes wait for others that one endpoint is told with.
+pub fn webhook_held(webhook: Uuid) -> String {
+    format!("webhook.held.v1.{webhook}")
+}
+
+/// Where attempts to reach an endpoint are kept.
+pub fn webhook_log(account: AccountId, webhook: Uuid) -> String {
+    format!("webhook.log.v1.{account}.{webhook}")
+}
+
+/// Where deliveries to an endpoint are kept that were given up.
+pub fn webhook_dead(account: AccountId, webhook: Uuid) -> String {
+    format!("webhook.dead.v1.{account}.{webhook}")
+}
+
+/// The endpoint of a `webhook.due`, `webhook.look` or `webhook.held` subject.
+pub fn webhook_of(subject: &str) -> Option<Uuid> {
+    ["webhook.due.v1.", "webhook.look.v1.", "webhook.held.v1."]
+        .iter()
+        .find_map(|beginning| subject.strip_prefix(beginning))?
+        .split('.')
+        .next()?
+        .parse()
+        .ok()
+}
+
 /// The toolbox a `poll.*`, `dtma.*`, `status.wake` or `toolbox.status` subject speaks of: its last token.
 pub fn toolbox_of(subject: &str) -> Option<ToolboxId> {
     subject.rsplit('.').next()?.parse().ok()
@@ -135,5 +210,14 @@ mod tests {
         );
         assert_eq!(server_of(&toolbox_status(account, toolbox)), None);
         assert_eq!(toolbox_of("poll.due.nonsense"), None);
+        for subject in [
+            webhook_due(server.0),
+            webhook_look(server.0, None),
+            webhook_look(server.0, Some(ServerId(toolbox.0))),
+            webhook_held(server.0),
+        ] {
+            assert_eq!(webhook_of(&subject), Some(server.0), "{subject}");
+        }
+        assert_eq!(webhook_of(&webhook_check(server.0, None)), None);
     }
 }

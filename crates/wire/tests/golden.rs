@@ -14,7 +14,8 @@ use uuid::Uuid;
 use wire::stream::{EventKind, StreamMessage, StreamRequest, event_message};
 use wire::{
     Command, CommandOutcome, ConnectionEntry, Message, PollPlan, RawReport, Refused, StatusEvent,
-    TicketEntry, ToolboxEntry, ToolboxEvent, schema,
+    TicketEntry, ToolboxEntry, ToolboxEvent, WebhookAttempt, WebhookDeadLetter, WebhookDelivery,
+    WebhookEntry, WebhookHeld, WebhookLook, schema,
 };
 
 fn proto() -> PathBuf {
@@ -63,6 +64,12 @@ fn every_golden_is_read_and_written_unchanged() {
             "stream-message" => drop(round_trip::<StreamMessage>(name, "stream-message")),
             "stream-request" => drop(round_trip::<StreamRequest>(name, "stream-request")),
             "ticket-entry" => drop(round_trip::<TicketEntry>(name, "ticket-entry")),
+            "webhook-attempt" => drop(round_trip::<WebhookAttempt>(name, "webhook-attempt")),
+            "webhook-dead-letter" => drop(round_trip::<WebhookDeadLetter>(name, "webhook-dead-letter")),
+            "webhook-delivery" => drop(round_trip::<WebhookDelivery>(name, "webhook-delivery")),
+            "webhook-entry" => drop(round_trip::<WebhookEntry>(name, "webhook-entry")),
+            "webhook-held" => drop(round_trip::<WebhookHeld>(name, "webhook-held")),
+            "webhook-look" => drop(round_trip::<WebhookLook>(name, "webhook-look")),
             "toolbox-entry" => drop(round_trip::<ToolboxEntry>(name, "toolbox-entry")),
             other => panic!("no message is called {other}"),
         }
