@@ -7,7 +7,8 @@
 //!                               │ │        Done ─► ack     Retry ─► nak with delay     Reject ─► DTMA_DLQ, then ack
 //!                               │ └──► ordered reader ──► follow · follow_present (notifier, `watch`)
 //!   Schedules ──► POLLS: poll.schedule.{toolbox} ──(the server, every N s)──► poll.due.{toolbox} ──► consume
-//!   Bucket ──► toolboxes, connections ──► ordered reader ──► Snapshot, then Put · Deleted
+//!   send_at ──► WEBHOOKS: a schedule ──(the server, at its time, once)──► its target ──► consume
+//!   Bucket ──► toolboxes, connections, webhooks ──► ordered reader ──► Snapshot, then Put · Deleted
 //!   Tickets ──► tickets: written once, taken by exactly one
 //!   request ──► answer · serve_api: no stream, answered now or not at all
 //! ```
@@ -68,6 +69,7 @@ mod error;
 mod follow;
 mod inspect;
 mod intake;
+mod later;
 mod metrics;
 mod micro;
 mod options;
@@ -98,6 +100,7 @@ pub use delivery::Delivery;
 pub use error::{BusError, Difference, Differences, ServerAnswer};
 pub use follow::{Backlog, From, StreamState};
 pub use inspect::{Found, Inspected, Inspection};
+pub use later::{Before, Kept};
 pub use micro::{OperationSpec, ServiceSpec, serve_api};
 pub use options::BusOptions;
 pub use policy::Verdict;

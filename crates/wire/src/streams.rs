@@ -145,8 +145,8 @@ pub const WEBHOOKS: StreamSpec = StreamSpec {
     max_per_subject: None,
     // Attempts end after a day; the rest is for who was away meanwhile.
     max_age: Some(Duration::from_secs(3 * 24 * 3600)),
-    // Some half a million deliveries that nobody takes; then the oldest go.
-    max_bytes: Some(1 << 30),
+    // Some quarter of a million deliveries that nobody takes; then the oldest go.
+    max_bytes: Some(512 << 20),
     work_queue: true,
     message_ttl: true,
     schedules: true,
@@ -162,7 +162,7 @@ pub const WEBHOOK_LOG: StreamSpec = StreamSpec {
     subjects: &[subjects::WEBHOOK_LOG],
     max_per_subject: Some(100),
     max_age: Some(Duration::from_secs(7 * 24 * 3600)),
-    max_bytes: Some(256 << 20),
+    max_bytes: Some(64 << 20),
     work_queue: false,
     message_ttl: false,
     schedules: false,
@@ -178,7 +178,7 @@ pub const WEBHOOK_DEAD: StreamSpec = StreamSpec {
     // An endpoint that nobody repairs for weeks must not crowd out the others'.
     max_per_subject: Some(10_000),
     max_age: Some(Duration::from_secs(30 * 24 * 3600)),
-    max_bytes: Some(1 << 30),
+    max_bytes: Some(256 << 20),
     work_queue: false,
     message_ttl: false,
     schedules: false,

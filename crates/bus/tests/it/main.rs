@@ -16,6 +16,7 @@ mod ground;
 mod healing;
 mod hostile;
 mod inspect;
+mod later;
 mod observe;
 mod present;
 mod publish;
