@@ -38,9 +38,30 @@ pub(crate) async fn finish(
     app: &App,
     caller: &Caller,
     ask: &Ask,
-    mut transaction: Transaction,
+    transaction: Transaction,
     about: About,
     answer: Answer,
+) -> Result<Response> {
+    let told = Answer {
+        status: answer.status,
+        body: answer.body.clone(),
+        location: answer.location.clone(),
+    };
+    finish_telling(app, caller, ask, transaction, about, answer, told).await
+}
+
+/// As [`finish`], for an answer that tells more than may be kept: who asks the same again gets what is kept.
+///
+/// # Errors
+/// As [`finish`].
+pub(crate) async fn finish_telling(
+    app: &App,
+    caller: &Caller,
+    ask: &Ask,
+    mut transaction: Transaction,
+    about: About,
+    kept: Answer,
+    told: Answer,
 ) -> Result<Response> {
     let of = (about.server, about.toolbox, about.account);
     let record = accept::done(caller, ask, about.kind, of, Some(about.message));
@@ -54,13 +75,13 @@ pub(crate) async fn finish(
         Err(trouble) => return Err(accept::overtaken(trouble)),
     }
     if ask.idempotency.is_some() {
-        let keeping = commands::keep_answer(&mut *transaction, record.id, &answer);
+        let keeping = commands::keep_answer(&mut *transaction, record.id, &kept);
         app.base.write(keeping).await?;
     }
     app.base.commit(transaction).await?;
     app.metrics.command(about.kind.as_str(), "done");
     tracing::info!(command = %record.id, kind = about.kind.as_str(), "the registry was changed");
-    Ok(respond(answer))
+    Ok(respond(told))
 }
 
 /// The answer to a change that leaves nothing to show.

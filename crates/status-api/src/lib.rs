@@ -21,6 +21,7 @@
 //! | `accept`, `relay` | commands for agents, accepted, announced and handed on |
 //! | `gates` | one forced poll however many ask |
 //! | `entering` | changes of the registry with their record |
+//! | `webhooks` | what may be said of a webhook, and its secret |
 //! | `routes` | the operations |
 //! | `openapi`, `bridge` | the document made of them, and the operations over NATS made of that |
 //!
@@ -71,6 +72,7 @@ mod routes;
 mod rows;
 mod run;
 mod view;
+mod webhooks;
 
 pub use config::{CommandOptions, Config, LimitOptions};
 pub use run::run;

@@ -53,6 +53,7 @@ pub fn document() -> Value {
         { "name": "commands", "description": "What is to be done, and what became of it" },
         { "name": "toolboxes", "description": "Where servers run" },
         { "name": "connections", "description": "Which agents may use which servers" },
+        { "name": "webhooks", "description": "Who is told of changes by HTTP request, and what came of it" },
         { "name": "fleet", "description": "All of it in a few numbers" },
     ]);
     document["components"]["securitySchemes"] = json!({

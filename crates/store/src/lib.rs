@@ -41,6 +41,7 @@ pub mod registry;
 mod rows;
 pub mod snapshot;
 pub mod sweep;
+pub mod webhooks;
 
 pub use change::{ChangeKind, ChangeRow, Envelope, OutboxRow};
 pub use database::{Database, DatabaseOptions, MIGRATOR, Transaction, migrate};

@@ -2,6 +2,7 @@
 
 pub(crate) mod commands;
 pub(crate) mod connections;
+pub(crate) mod deliveries;
 pub(crate) mod docs;
 pub(crate) mod fleet;
 pub(crate) mod intents;
@@ -10,6 +11,7 @@ pub(crate) mod registry;
 pub(crate) mod servers;
 pub(crate) mod toolbox_registry;
 pub(crate) mod toolboxes;
+pub(crate) mod webhooks;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -56,6 +58,18 @@ pub(crate) fn operations() -> OpenApiRouter<App> {
             connections::delete_connection
         ))
         .routes(routes!(connections::get_connection_status))
+        .routes(routes!(webhooks::list_webhooks, webhooks::create_webhook))
+        .routes(routes!(
+            webhooks::get_webhook,
+            webhooks::change_webhook,
+            webhooks::unregister_webhook
+        ))
+        .routes(routes!(webhooks::rotate_webhook))
+        .routes(routes!(deliveries::test_webhook))
+        .routes(routes!(deliveries::list_deliveries))
+        .routes(routes!(deliveries::list_dead_letters))
+        .routes(routes!(deliveries::replay_dead_letters))
+        .routes(routes!(deliveries::replay_dead_letter))
         .routes(routes!(commands::list_commands))
         .routes(routes!(commands::get_command))
 }

@@ -1,4 +1,5 @@
-//! The registry, mirrored to the pollers' bucket, and the connections to theirs who must know who may see what.
+//! The registry, mirrored to the pollers' bucket, the connections to theirs who must know who may see what, and the
+//! webhooks to the notifiers'.
 //!
 //! ```text
 //!  tables ─► read, every 2 s ─► wanted ─┐
@@ -13,6 +14,7 @@
 
 mod connections;
 mod entry;
+mod webhooks;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -26,7 +28,7 @@ use store::StoreError;
 use store::registry::{Registry, Unusable};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
-use wire::{ConnectionEntry, Entry, ToolboxEntry};
+use wire::{ConnectionEntry, Entry, ToolboxEntry, WebhookEntry};
 
 pub(crate) use crate::mirror::entry::Agents;
 
@@ -36,6 +38,7 @@ use crate::duty::Duty;
 use crate::health::REGISTRY;
 use crate::mirror::connections::Connections;
 use crate::mirror::entry::{Held, Wanted};
+use crate::mirror::webhooks::Webhooks;
 use crate::pace::{Backoff, Rounds, Throttle};
 
 /// Entries written at once.
@@ -63,11 +66,16 @@ pub(crate) async fn run(
     let Some(connections) = bucket::<ConnectionEntry>(&bus, &shutdown).await? else {
         return Ok(());
     };
+    let Some(webhooks) = bucket::<WebhookEntry>(&bus, &shutdown).await? else {
+        return Ok(());
+    };
+    let mut webhook_changes = webhooks.watch(shutdown.clone());
     let mut changes = toolboxes.watch(shutdown.clone());
     let mut connection_changes = connections.watch(shutdown.clone());
     let departures = Departures::new(announcer.clone(), bus);
     let mut mirror = Mirror {
         announcer,
+        webhooks: Webhooks::new(webhooks, agents.key.clone()),
         agents,
         toolboxes,
         connections: Connections::new(connections),
@@ -90,6 +98,11 @@ pub(crate) async fn run(
                 Some(change) => mirror.connections.take(change),
                 None if shutdown.is_cancelled() => return Ok(()),
                 None => anyhow::bail!("the bucket of connections can no longer be watched"),
+            },
+            change = webhook_changes.next() => match change {
+                Some(change) => mirror.webhooks.take(change),
+                None if shutdown.is_cancelled() => return Ok(()),
+                None => anyhow::bail!("the bucket of webhooks can no longer be watched"),
             },
             goes_on = next_round(&mut rounds, &soon) => {
                 if !goes_on {
@@ -148,6 +161,7 @@ struct Mirror {
     agents: Agents,
     toolboxes: Bucket<ToolboxEntry>,
     connections: Connections,
+    webhooks: Webhooks,
     departures: Departures,
     /// What the bucket holds; `None` until it has been read.
     held: Option<HashMap<ToolboxId, Held>>,
@@ -195,9 +209,9 @@ impl Mirror {
             .map(|instance| (instance.id, instance.version))
             .collect();
         self.write(&registry).await?;
-        self.connections
-            .round(&self.announcer.database, &self.announcer.metrics)
-            .await
+        let (database, metrics) = (&self.announcer.database, &self.announcer.metrics);
+        self.connections.round(database, metrics).await?;
+        self.webhooks.round(database, metrics).await
     }
 
     /// Announces what the bucket remembers and the tables no longer have, or have under another account.

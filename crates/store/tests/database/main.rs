@@ -20,3 +20,4 @@ mod registry;
 mod round_trip;
 mod support;
 mod sweeps;
+mod webhooks;

@@ -8,6 +8,7 @@ mod command;
 mod fleet;
 mod registry;
 mod server;
+mod webhook;
 
 pub use command::{
     Accepted, CommandKind, CommandOutcomeLabel, CommandPage, CommandRecord, OverrideRequest, Problem,
@@ -18,6 +19,10 @@ pub use registry::{
     NewServer, NewToolbox, ServerChange, Toolbox, ToolboxChange, ToolboxLabel, ToolboxPage,
 };
 pub use server::{HealthLabel, History, HistoryEntry, Override, Server, ServerPage, StateLabel};
+pub use webhook::{
+    DeadLetter, DeadLetterPage, NewWebhook, Webhook, WebhookChange, WebhookFilters, WebhookLog,
+    WebhookOptions, WebhookPage, WebhookRotation, WebhookSent, WebhookWithSecret,
+};
 
 /// Labels of a fixed spelling that also exist in the domain, with a way back.
 macro_rules! label {
