@@ -8,7 +8,9 @@ use anyhow::ensure;
 use clap::{Args, Parser};
 use service::options::{HttpOptions, NatsOptions, TelemetryOptions};
 
-/// Delivers the status of MCP servers and its changes to whoever watches, by WebSocket and server-sent events
+use crate::webhooks::WebhookOptions;
+
+/// Delivers the status of MCP servers and its changes to whoever watches, by WebSocket, server-sent events and webhooks
 #[derive(Debug, Clone, Parser)]
 #[command(name = "notifier", version)]
 pub struct Config {
@@ -27,6 +29,9 @@ pub struct Config {
     /// How streams are served.
     #[command(flatten)]
     pub streams: StreamOptions,
+    /// How webhooks are told.
+    #[command(flatten)]
+    pub webhooks: WebhookOptions,
 }
 
 /// How streams are served. The defaults of the fields are those of the options.
@@ -88,6 +93,7 @@ impl Config {
             telemetry,
             access,
             streams: StreamOptions::default(),
+            webhooks: WebhookOptions::default(),
         }
     }
 
@@ -95,6 +101,7 @@ impl Config {
     /// Names the first option whose value cannot be.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         self.access.check()?;
+        self.webhooks.check()?;
         let streams = &self.streams;
         let (short, minute, day) = (
             Duration::from_millis(100),
@@ -182,6 +189,8 @@ mod tests {
     fn the_defaults_of_the_fields_are_those_of_the_options() {
         let config = parse(&[]).unwrap();
         assert_eq!(config.streams, StreamOptions::default());
+        let webhooks = (config.webhooks.clone(), WebhookOptions::default());
+        assert_eq!(format!("{:?}", webhooks.0), format!("{:?}", webhooks.1));
         config.check().unwrap();
     }
 
@@ -193,6 +202,10 @@ mod tests {
             ("--write-timeout", "1h"),
             ("--origins", "https://app.example/path"),
             ("--origins", "*"),
+            ("--sealing-key", "short"),
+            ("--webhook-give-up", "8d"),
+            ("--webhook-backoff", "5s,1ms"),
+            ("--webhook-timeout", "1h"),
         ] {
             let error = parse(&[option, value]).unwrap().check().unwrap_err().to_string();
             assert!(error.starts_with(option), "{error}");

@@ -17,13 +17,14 @@
 //! | `places` | how many there may be |
 //! | `pace` | pings, second looks, expiry |
 //! | `ending` | why a stream ends, and its close code |
+//! | `webhooks` | changes posted to whoever asked for them, until he has them |
 //!
 //! The cursor of a message is its sequence in the stream. Events are told in that order, so whoever resumes after one has
 //! been told all before it; an event that is overtaken before it is written moves back with the newer one. What waits is
 //! therefore never more than what is subscribed to, and a slow reader loses nothing but states in between.
 //!
 //! # What it must never do
-//! - Write a status, or anything else but the end of a ticket; ask a database.
+//! - Write a status, or anything else but the end of a ticket and what is on its way to webhooks; ask a database.
 //! - Tell a byte of a server to who may not see it: that is looked at when subscribing, when writing each event, when
 //!   connections change, and from time to time.
 //! - Tell by words that a server exists that may not be seen.
@@ -47,7 +48,9 @@ mod reader;
 mod run;
 mod session;
 mod socket;
+mod webhooks;
 
 pub use config::{Config, StreamOptions};
 pub use hub::{Hub, Waiting};
 pub use run::{run, run_on};
+pub use webhooks::{Network, NoNetwork, WebhookOptions};

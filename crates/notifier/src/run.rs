@@ -18,7 +18,7 @@ use crate::config::{Config, StreamOptions};
 use crate::gate::Gate;
 use crate::hub::Hub;
 use crate::places::{Most, Places};
-use crate::{events, metrics, socket};
+use crate::{events, metrics, socket, webhooks};
 
 /// Between looks at the connection.
 const TICK: Duration = Duration::from_secs(1);
@@ -152,6 +152,13 @@ async fn follow(
     let fleet = app.fleet.clone();
     tokio::try_join!(
         live::run(bus.clone(), fleet.clone(), shutdown.clone()),
+        // Boxed: it is large, and there is one.
+        Box::pin(webhooks::run(
+            bus.clone(),
+            fleet.clone(),
+            config.webhooks.clone(),
+            shutdown.clone(),
+        )),
         watch(bus, fleet, readiness, lifecycle, url),
     )?;
     Ok(())
