@@ -211,11 +211,28 @@ impl Session {
                 Topic::Toolbox(_) => self.toolboxes,
             });
         });
+        let all = self.all;
+        let not_named = wanted
+            .servers
+            .iter()
+            .filter(|id| all && !ended.servers.contains(id));
+        let not_named: Vec<_> = not_named.map(|id| id.0).collect();
         let message = StreamMessage::Unsubscribed {
             all: ended.all,
             servers: ended.servers.into_iter().map(|id| id.0).collect(),
             toolboxes: ended.toolboxes,
         };
-        vec![message.into()]
+        let mut frames = vec![message.into()];
+        if !not_named.is_empty() {
+            frames.push(
+                StreamMessage::Error {
+                    code: ErrorCode::Unsupported,
+                    message: "part of a subscription to all, which ends as a whole".to_owned(),
+                    servers: not_named,
+                }
+                .into(),
+            );
+        }
+        frames
     }
 }
