@@ -6,7 +6,7 @@ use std::sync::Arc;
 use access::Viewer;
 use domain::ServerId;
 use jiff::Timestamp;
-use live::{Picture, Told, Topic};
+use live::{Fate, Picture, Told, Topic};
 use wire::stream::{ErrorCode, ResetReason, StreamMessage};
 
 use super::{OPEN_MARKS, Session, Start, Wanted, not_found, refused};
@@ -105,8 +105,9 @@ impl Session {
         let mut unseen = Vec::new();
         for id in &wanted.servers {
             let there = picture.server(*id).filter(|told| self.sees(told.account, *id));
-            let gone = || since.and_then(|since| self.gone_since(*id, since, picture));
-            let Some(told) = there.cloned().or_else(gone) else {
+            // One that went may come back, and who named it is told then: it is named as long as its end is remembered.
+            let gone = || self.gone(*id, picture);
+            let Some(told) = there.or_else(gone).cloned() else {
                 unseen.push(*id);
                 continue;
             };
@@ -114,7 +115,8 @@ impl Session {
                 index.name(*id, &self.reader);
             }
             // What a connection shows may have been out of sight meanwhile.
-            if is_new(&told) || viewer != Viewer::All && viewer != Viewer::Account(told.account) {
+            let granted = viewer != Viewer::All && viewer != Viewer::Account(told.account);
+            if is_new(&told) || granted || told.fate != Fate::Is {
                 inbox.put(&told);
             }
         }
@@ -169,10 +171,12 @@ impl Session {
         unseen
     }
 
-    /// The end of a server that the viewer owned, or may have seen.
-    pub(super) fn gone_since(&self, id: ServerId, since: u64, picture: &Picture) -> Option<Arc<Told>> {
-        let mut gone = picture.departed_of(self.viewer(), since);
-        gone.find(|told| told.topic == Topic::Server(id)).cloned()
+    /// The end of a server that the viewer saw as its owner, or because he sees all.
+    fn gone<'a>(&self, id: ServerId, picture: &'a Picture) -> Option<&'a Arc<Told>> {
+        match self.viewer() {
+            Viewer::Account(account) => picture.departed(account, Topic::Server(id)),
+            Viewer::All => picture.end_of(Topic::Server(id)),
+        }
     }
 
     /// Ends subscriptions; what is to be said at once.

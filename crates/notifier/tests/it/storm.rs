@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::client::{Events, Held, Socket};
 use crate::ground::{Ground, PATIENCE, deleted, id, service_token, status, token};
 
-const CLIENTS: u64 = 200;
+const CLIENTS: u32 = 200;
 const SERVERS: u128 = 300;
 const ACCOUNTS: u128 = 10;
 const CHANGES: usize = 20_000;
@@ -41,10 +41,10 @@ struct Watcher {
 }
 
 impl Watcher {
-    fn new(number: u64, urls: Vec<String>) -> Self {
-        let mut random = StdRng::seed_from_u64(SEED + number);
+    fn new(number: u32, urls: Vec<String>) -> Self {
+        let mut random = StdRng::seed_from_u64(SEED + u64::from(number));
         // Every tenth sees everything.
-        let account = (number % 10 != 0).then(|| u128::from(number) % ACCOUNTS + 1);
+        let account = (!number.is_multiple_of(10)).then(|| u128::from(number) % ACCOUNTS + 1);
         let mine: Vec<Uuid> = (1..=SERVERS)
             .filter(|server| account.is_none_or(|account| owner(*server) == account))
             .map(id)
@@ -73,7 +73,7 @@ impl Watcher {
         mut self,
         over: Arc<AtomicBool>,
         truth: Arc<std::sync::OnceLock<Truth>>,
-    ) -> Result<usize, String> {
+    ) -> Result<u32, String> {
         let mut visits = 0;
         while !over.load(Ordering::SeqCst) {
             visits += 1;
@@ -229,5 +229,5 @@ async fn in_the_end_everybody_holds_the_last_of_everything() {
         visits += watched.unwrap().unwrap_or_else(|wrong| panic!("{wrong}"));
     }
     println!("{visits} visits");
-    assert!(visits > 2 * CLIENTS as usize, "they came and went: {visits}");
+    assert!(visits > 2 * CLIENTS, "they came and went: {visits}");
 }
