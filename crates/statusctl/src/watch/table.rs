@@ -33,14 +33,13 @@ struct Seen {
 
 impl From<&ServerStatus> for Seen {
     fn from(status: &ServerStatus) -> Self {
-        let error = status.last_error.as_ref().map(|error| error.message.clone());
-        let command = status.command.as_ref();
-        let reasons = error
-            .clone()
-            .into_iter()
-            .chain(command.map(|command| format!("{} under way", command.action.as_str())))
-            .chain(status.override_until.map(|_| "operator's word".to_owned()))
-            .chain((!status.monitored).then(|| "not monitored".to_owned()));
+        let error = status.last_error.as_ref();
+        let why = crate::show::server::reasons(
+            error.map(|error| (error.code.as_str(), error.message.as_str())),
+            status.command.as_ref().map(|command| command.action.as_str()),
+            status.override_until.is_some(),
+            status.monitored,
+        );
         Self {
             id: status.server_id,
             toolbox: status.toolbox_id,
@@ -50,7 +49,7 @@ impl From<&ServerStatus> for Seen {
             started: status.last_started.filter(|_| status.state == "running"),
             changed: Some(status.changed_at),
             age: None,
-            why: reasons.collect::<Vec<_>>().join("; "),
+            why,
             explained: error.is_some(),
         }
     }
