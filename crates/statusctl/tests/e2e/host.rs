@@ -100,6 +100,7 @@ fn a_start_a_watch_and_an_orderly_end() {
         "/database/url",
         "/services/dtma-poller/url",
         "/services/status-mapper/url",
+        "/services/status-api/url",
         "/sim/url",
     ] {
         assert!(
@@ -177,15 +178,19 @@ fn killed_it_leaves_nothing_running_and_starts_again() {
 #[test]
 fn watching_nothing_says_so() {
     let dir = tempfile::tempdir().unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_statusctl"))
-        .args(["watch", "--data-dir"])
-        .arg(dir.path())
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let text = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        text.contains("nothing runs on") && text.contains("statusctl up"),
-        "{text}"
-    );
+    for arguments in [&["watch"][..], &["list"], &["start", "x"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_statusctl"))
+            .args(arguments)
+            .arg("--data-dir")
+            .arg(dir.path())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(6));
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            text.contains("nothing runs on") && text.contains("statusctl up"),
+            "{text}"
+        );
+        assert_eq!(text.lines().count(), 1, "{text}");
+    }
 }
