@@ -108,7 +108,7 @@ mod tests {
     fn replicas_name_the_same_turn_alike() {
         let gates = Gates::new(Duration::from_secs(2));
         let toolbox = ToolboxId(Uuid::from_u128(7));
-        let at = |millis| Timestamp::from_millisecond(1_700_000_000_000 + millis).unwrap();
+        let at = |millis: i64| Timestamp::from_millisecond(1_700_000_000_000 + millis).unwrap();
         let (first, begun) = gates.turn(toolbox, at(100));
         assert_eq!(begun, at(0));
         assert_eq!(first, gates.turn(toolbox, at(1_999)).0);

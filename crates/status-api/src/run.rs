@@ -70,10 +70,7 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
     if let Some(keeper) = keeper {
         tasks.spawn("keys", {
             let shutdown = shutdown.clone();
-            async move {
-                keeper.run(shutdown).await;
-                Ok(())
-            }
+            async move { keeper.run(shutdown).await }
         });
     }
     tasks.spawn("relay", relay::run(app.clone(), shutdown.clone()));

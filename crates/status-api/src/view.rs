@@ -1,6 +1,6 @@
 //! What is shown of a server: the newer of what was announced and what stands in its row, and ages as of now. Pure.
 
-use domain::{Health, LastError, McpState, ServerId};
+use domain::{Health, LastError, McpState};
 use jiff::Timestamp;
 use store::reading::ServerReading;
 use wire::api::{HealthLabel, Override, Server, StateLabel};
@@ -108,11 +108,6 @@ pub(crate) fn seconds(then: Timestamp, now: Timestamp) -> u64 {
     u64::try_from(now.duration_since(then).as_secs()).unwrap_or(0)
 }
 
-/// The id.
-pub(crate) fn id(server: &Server) -> ServerId {
-    ServerId(server.server_id)
-}
-
 /// A weak validator: of everything but what merely passes with time.
 pub(crate) fn etag(server: &Server) -> String {
     // FNV-1a: the same in every replica and version, and nothing secret depends on it.
@@ -151,7 +146,7 @@ pub(crate) fn labels(event: &ServerStatus) -> (StateLabel, HealthLabel) {
 
 #[cfg(test)]
 mod tests {
-    use domain::{AccountId, InstanceName, ToolboxId};
+    use domain::{AccountId, InstanceName, ServerId, ToolboxId};
     use uuid::Uuid;
 
     use super::*;

@@ -163,8 +163,14 @@ pub(crate) async fn get_connection_status(
     _: Params<()>,
 ) -> Result<Response> {
     let (connection, stale) = find(&app, &caller, ConnectionId(id)).await?;
-    // A connection that is not in force shows nothing of the server, its status included.
-    let server = match app.see(caller.viewer(), ServerId(connection.server_id)).await {
+    // A connection that is in force shows its server, by itself: the mirror of connections may be seconds behind its row.
+    // One that is not shows nothing of the server, its status included.
+    let viewer = if connection.active {
+        Viewer::All
+    } else {
+        caller.viewer()
+    };
+    let server = match app.see(viewer, ServerId(connection.server_id)).await {
         Ok(server) => Some(server),
         Err(refusal) if refusal.status() == StatusCode::NOT_FOUND => None,
         Err(refusal) => return Err(refusal),
