@@ -25,6 +25,9 @@ pub(crate) struct StreamInfo {
     /// Subjects in all, where a page of them was asked for.
     #[serde(default)]
     pub(crate) total: usize,
+    /// The server's clock when it answered.
+    #[serde(default)]
+    pub(crate) ts: Option<jiff::Timestamp>,
 }
 
 /// What is in a stream.

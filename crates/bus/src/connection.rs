@@ -48,6 +48,13 @@ pub(crate) enum Link {
     Up,
 }
 
+/// Why one attempt to connect came to nothing.
+struct Failed {
+    /// Without credentials.
+    servers: String,
+    problem: String,
+}
+
 impl Bus {
     /// Connects. Tries until it succeeds, with growing pauses, and logs each failure; to give up, drop the future.
     /// After that the client keeps the connection by itself.
@@ -56,19 +63,49 @@ impl Bus {
     /// At once when the options can never work ([`BusError::Url`], [`BusError::Credentials`]), and when the server
     /// is older than [`streams::MIN_SERVER`].
     pub async fn connect(options: BusOptions) -> Result<Self, BusError> {
-        let servers = Servers::parse(&options.url)?;
-        let metrics = Arc::new(Metrics::new());
         let mut backoff = Backoff::new();
-        let (client, mut link) = loop {
-            let (events, link) = watch::channel(Link::Connecting);
-            let connect = client_options(&options, &servers, events, Arc::clone(&metrics)).await?;
-            match connect.connect(servers.addresses.clone()).await {
-                Ok(client) => break (client, link),
-                Err(error) => {
+        loop {
+            match Self::attempt(&options).await? {
+                Ok(bus) => return Ok(bus),
+                Err(Failed { servers, problem }) => {
                     let wait = backoff.next();
-                    tracing::warn!(servers = servers.shown, %error, ?wait, "failed to connect to NATS; trying again");
+                    tracing::warn!(
+                        servers,
+                        error = problem,
+                        ?wait,
+                        "failed to connect to NATS; trying again"
+                    );
                     tokio::time::sleep(wait).await;
                 }
+            }
+        }
+    }
+
+    /// Connects, and does not try again: for a person, who is told why not. After that it is as [`Bus::connect`].
+    ///
+    /// # Errors
+    /// Those of [`Bus::connect`], and [`BusError::Client`] when no server answers or lets us in.
+    pub async fn connect_once(options: BusOptions) -> Result<Self, BusError> {
+        Self::attempt(&options)
+            .await?
+            .map_err(|Failed { servers, problem }| BusError::Client {
+                what: format!("connect to {servers}"),
+                problem,
+            })
+    }
+
+    async fn attempt(options: &BusOptions) -> Result<Result<Self, Failed>, BusError> {
+        let servers = Servers::parse(&options.url)?;
+        let metrics = Arc::new(Metrics::new());
+        let (events, mut link) = watch::channel(Link::Connecting);
+        let connect = client_options(options, &servers, events, Arc::clone(&metrics)).await?;
+        let client = match connect.connect(servers.addresses.clone()).await {
+            Ok(client) => client,
+            Err(error) => {
+                return Ok(Err(Failed {
+                    servers: servers.shown,
+                    problem: error.to_string(),
+                }));
             }
         };
         // The client reports its first connection as an event like any later one.
@@ -84,7 +121,7 @@ impl Bus {
             api_timeout,
             replicas,
             ..
-        } = options;
+        } = *options;
         let bus = Self(Arc::new(Inner {
             client,
             context,
@@ -95,7 +132,7 @@ impl Bus {
             metrics,
         }));
         bus.check_server()?;
-        Ok(bus)
+        Ok(Ok(bus))
     }
 
     /// Makes every stream and bucket where they are missing, and checks all of them. Services call this at start

@@ -7,7 +7,7 @@ use domain::ToolboxId;
 use wire::{PollPlan, headers, streams, subjects};
 
 use crate::publish::encode;
-use crate::{Bus, BusError, trace};
+use crate::{Bus, BusError, Receipt, trace};
 
 /// What the server compares with the last sequence of a subject: 0 is that of a subject without a message.
 const NONE_BEFORE: &str = "0";
@@ -100,12 +100,31 @@ impl Schedules {
     /// Those of publishing.
     pub async fn fire_now(&self, toolbox: ToolboxId) -> Result<(), BusError> {
         // No message id: two requests within its window may be two polls.
+        self.fire(toolbox, None).await.map(|_| ())
+    }
+
+    /// Makes a poll due now, unless one was made so under the same id (which the receipt tells): replicas that name it
+    /// alike ask once.
+    ///
+    /// # Errors
+    /// Those of publishing.
+    pub async fn fire_once(&self, toolbox: ToolboxId, id: &str) -> Result<Receipt, BusError> {
+        let id = id.parse().map_err(|_| BusError::Unsendable {
+            what: "make a poll due".to_owned(),
+            field: "the id",
+        })?;
+        self.fire(toolbox, Some(id)).await
+    }
+
+    async fn fire(&self, toolbox: ToolboxId, id: Option<HeaderValue>) -> Result<Receipt, BusError> {
         let mut map = HeaderMap::new();
+        if let Some(id) = id {
+            map.insert(header::NATS_MESSAGE_ID, id);
+        }
         trace::inject_current(&mut map);
         self.bus
             .publish_raw(subjects::due(toolbox), map, bytes::Bytes::new())
             .await
-            .map(|_| ())
     }
 }
 

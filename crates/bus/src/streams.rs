@@ -140,6 +140,46 @@ pub(crate) async fn ensure_consumer(bus: &Bus, spec: &ConsumerSpec) -> Result<Co
     Ok(info)
 }
 
+/// How a stream that is there differs; `None`: it is not there.
+pub(crate) async fn inspect(bus: &Bus, target: Target) -> Result<Option<Vec<Difference>>, BusError> {
+    let name = target.name();
+    match Api(bus).stream(&name).await {
+        Ok(info) => {
+            let config = target.config(bus.replicas());
+            let of = format!("stream {name}");
+            Ok(Some(verify::differences(
+                Kind::Stream,
+                &of,
+                &config,
+                &info.config,
+            )))
+        }
+        Err(BusError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// How a shared consumer that is there differs; `None`: it is not there.
+pub(crate) async fn inspect_consumer(
+    bus: &Bus,
+    spec: &ConsumerSpec,
+) -> Result<Option<Vec<Difference>>, BusError> {
+    let (stream, config) = (spec.stream.name, consumer_config(spec));
+    match Api(bus).consumer(stream, spec.name).await {
+        Ok(info) => {
+            let of = format!("consumer {} of {stream}", spec.name);
+            Ok(Some(verify::differences(
+                Kind::Consumer,
+                &of,
+                &config,
+                &info.config,
+            )))
+        }
+        Err(BusError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 fn same(differences: Vec<Difference>) -> Result<(), BusError> {
     if differences.is_empty() {
         Ok(())

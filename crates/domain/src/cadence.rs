@@ -22,6 +22,8 @@ labels! {
 /// How often toolboxes are polled. Every value is at least one second, the finest a schedule can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CadencePolicy {
+    /// While a command is under way for an instance: somebody waits for what comes of it, and not for long. Default 2 s.
+    pub commanded: Duration,
     /// While an instance starts or stops. Default 10 s.
     pub transition: Duration,
     /// While one runs, or is expected and was never seen. Default 30 s.
@@ -39,6 +41,7 @@ pub struct CadencePolicy {
 impl Default for CadencePolicy {
     fn default() -> Self {
         Self {
+            commanded: Duration::from_secs(2),
             transition: Duration::from_secs(10),
             running: Duration::from_secs(30),
             error: Duration::from_secs(60),
@@ -60,21 +63,31 @@ pub struct PollPlan {
     pub dialect: Option<Dialect>,
 }
 
+/// Why an instance is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interest {
+    /// A command is under way for it, whatever it was found to be.
+    Commanded,
+    /// Somebody has it watched, and it was found to be this.
+    Watched(DtmaStatus),
+}
+
 impl CadencePolicy {
-    fn interval_of(&self, status: DtmaStatus) -> Duration {
-        match status {
-            DtmaStatus::Starting | DtmaStatus::Stopping => self.transition,
-            DtmaStatus::Running => self.running,
-            DtmaStatus::Error | DtmaStatus::Unknown => self.error,
-            DtmaStatus::Exited => self.stopped,
+    fn interval_of(&self, interest: Interest) -> Duration {
+        match interest {
+            Interest::Commanded => self.commanded,
+            Interest::Watched(DtmaStatus::Starting | DtmaStatus::Stopping) => self.transition,
+            Interest::Watched(DtmaStatus::Running) => self.running,
+            Interest::Watched(DtmaStatus::Error | DtmaStatus::Unknown) => self.error,
+            Interest::Watched(DtmaStatus::Exited) => self.stopped,
         }
     }
 
-    /// The shortest interval that any of `statuses` asks for, spread by toolbox.
-    fn interval(&self, toolbox: ToolboxId, statuses: impl IntoIterator<Item = DtmaStatus>) -> Duration {
-        let shortest = statuses
+    /// The shortest interval that any of `interests` asks for, spread by toolbox.
+    fn interval(&self, toolbox: ToolboxId, interests: impl IntoIterator<Item = Interest>) -> Duration {
+        let shortest = interests
             .into_iter()
-            .map(|status| self.interval_of(status))
+            .map(|interest| self.interval_of(interest))
             .min()
             .unwrap_or(self.stopped);
         spread(toolbox, shortest)
@@ -119,7 +132,7 @@ pub fn first_plan(policy: &CadencePolicy, toolbox: ToolboxId, how_many: usize) -
 
 /// The plan after a poll.
 ///
-/// `answer` is what it found of the toolbox's monitored instances, `None` when it failed. `jitter` is a fresh
+/// `answer` is what it found of the toolbox's instances that are of interest, `None` when it failed. `jitter` is a fresh
 /// random number in `0.0..1.0`; anything else is clamped.
 pub fn plan_after_poll<I>(
     policy: &CadencePolicy,
@@ -130,11 +143,11 @@ pub fn plan_after_poll<I>(
     jitter: f64,
 ) -> PollPlan
 where
-    I: IntoIterator<Item = DtmaStatus>,
+    I: IntoIterator<Item = Interest>,
 {
     match answer {
-        Some(statuses) => PollPlan {
-            every: policy.interval(toolbox, statuses),
+        Some(interests) => PollPlan {
+            every: policy.interval(toolbox, interests),
             failures: 0,
             dialect,
         },
@@ -159,22 +172,25 @@ where
 }
 
 /// The plan after an accepted heartbeat that spoke of its containers: an agent that pushes is not also polled, but
-/// watched by a dead-man's switch, except while an instance is on its way up or down.
+/// watched by a dead-man's switch, except while an instance is on its way up or down or a command is under way for it.
 pub fn plan_after_heartbeat(
     policy: &CadencePolicy,
-    statuses: impl IntoIterator<Item = DtmaStatus>,
+    interests: impl IntoIterator<Item = Interest>,
     dialect: Option<Dialect>,
 ) -> PollPlan {
-    let in_transition = statuses
-        .into_iter()
-        .any(|status| matches!(status, DtmaStatus::Starting | DtmaStatus::Stopping));
-    let every = if in_transition {
-        policy.transition
-    } else {
-        policy.dead_man
+    let on_its_way = |interest: &Interest| {
+        matches!(
+            interest,
+            Interest::Commanded | Interest::Watched(DtmaStatus::Starting | DtmaStatus::Stopping)
+        )
     };
+    let quickest = interests
+        .into_iter()
+        .filter(on_its_way)
+        .map(|interest| policy.interval_of(interest))
+        .min();
     PollPlan {
-        every: whole_seconds(every),
+        every: whole_seconds(quickest.unwrap_or(policy.dead_man)),
         failures: 0,
         dialect,
     }

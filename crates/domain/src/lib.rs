@@ -36,7 +36,9 @@ mod time;
 mod toolbox;
 
 pub use blind::{FleetSilence, observer_blind};
-pub use cadence::{CadencePolicy, Dialect, PollPlan, first_plan, plan_after_heartbeat, plan_after_poll};
+pub use cadence::{
+    CadencePolicy, Dialect, Interest, PollPlan, first_plan, plan_after_heartbeat, plan_after_poll,
+};
 pub use change::{Cause, Change, ServerChange};
 pub use command::{Action, Command, CommandEnd, Ended, Execution};
 pub use docker::{DockerHealth, StatusText, UpFor};

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use common::*;
 use domain::{
-    CadencePolicy, Circumstances, ContainerReport, Desired, DockerHealth, DtmaStatus, Health, McpState,
-    Observation, PollPlan, Reason, ReasonCode, StatusOnToolbox, Thresholds, dtma_status, first_plan,
-    label_for, plan_after_heartbeat, plan_after_poll, settle, state_for,
+    CadencePolicy, Circumstances, ContainerReport, Desired, DockerHealth, DtmaStatus, Health, Interest,
+    McpState, Observation, PollPlan, Reason, ReasonCode, StatusOnToolbox, Thresholds, dtma_status,
+    first_plan, label_for, plan_after_heartbeat, plan_after_poll, settle, state_for,
 };
 
 #[test]
@@ -440,7 +440,8 @@ fn cadence() {
         dialect: None,
     };
     let after = |statuses: &[DtmaStatus]| {
-        plan_after_poll(&policy, TOOLBOX, plan, Some(statuses.iter().copied()), None, 0.0)
+        let interests = statuses.iter().copied().map(Interest::Watched);
+        plan_after_poll(&policy, TOOLBOX, plan, Some(interests), None, 0.0)
             .every
             .as_secs()
     };
@@ -462,7 +463,7 @@ fn cadence() {
 
     let fail = |failures, jitter| {
         let before = PollPlan { failures, ..plan };
-        let next = plan_after_poll::<[DtmaStatus; 0]>(&policy, TOOLBOX, before, None, None, jitter);
+        let next = plan_after_poll::<[Interest; 0]>(&policy, TOOLBOX, before, None, None, jitter);
         assert_eq!(next.failures, failures.saturating_add(1));
         next.every.as_secs()
     };
@@ -480,17 +481,18 @@ fn cadence() {
     }
 
     assert_eq!(
-        plan_after_heartbeat(&policy, [DtmaStatus::Running], None)
+        plan_after_heartbeat(&policy, [Interest::Watched(DtmaStatus::Running)], None)
             .every
             .as_secs(),
         120
     );
-    assert_eq!(
-        plan_after_heartbeat(&policy, [DtmaStatus::Running, DtmaStatus::Stopping], None)
-            .every
-            .as_secs(),
-        10
-    );
+    let stopping = [DtmaStatus::Running, DtmaStatus::Stopping].map(Interest::Watched);
+    assert_eq!(plan_after_heartbeat(&policy, stopping, None).every.as_secs(), 10);
+    // Somebody waits for what comes of a command, whatever else there is.
+    let commanded = [Interest::Watched(DtmaStatus::Stopping), Interest::Commanded];
+    assert_eq!(plan_after_heartbeat(&policy, commanded, None).every.as_secs(), 2);
+    let after_poll = plan_after_poll(&policy, TOOLBOX, plan, Some(commanded), None, 0.0);
+    assert_eq!(after_poll.every.as_secs(), 2);
     assert_eq!(first_plan(&policy, TOOLBOX, 1).every.as_secs(), 1);
     assert!(first_plan(&policy, TOOLBOX, 1_000_000).every <= policy.running + Duration::from_secs(1));
 }
@@ -506,7 +508,14 @@ fn phases_are_spread() {
     let mut seconds = std::collections::BTreeMap::<u64, u32>::new();
     for n in 0..1000_u128 {
         let toolbox = domain::ToolboxId(uuid::Uuid::from_u128(n));
-        let next = plan_after_poll(&policy, toolbox, plan, Some([DtmaStatus::Exited]), None, 0.0);
+        let next = plan_after_poll(
+            &policy,
+            toolbox,
+            plan,
+            Some([Interest::Watched(DtmaStatus::Exited)]),
+            None,
+            0.0,
+        );
         *seconds.entry(next.every.as_secs()).or_default() += 1;
     }
     assert_eq!(

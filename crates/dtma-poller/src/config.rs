@@ -81,6 +81,9 @@ pub struct CommandOptions {
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Cadence")]
 pub struct CadenceOptions {
+    /// Between polls while a command is under way for an instance
+    #[arg(long, env = "POLLER_EVERY_COMMANDED", default_value = "2s", value_parser = service::duration)]
+    pub every_commanded: Duration,
     /// Between polls while an instance starts or stops
     #[arg(long, env = "POLLER_EVERY_TRANSITION", default_value = "10s", value_parser = service::duration)]
     pub every_transition: Duration,
@@ -177,6 +180,7 @@ impl Config {
         let second = Duration::from_secs(1);
         let cadence = &self.cadence;
         for (option, value) in [
+            ("every-commanded", cadence.every_commanded),
             ("every-transition", cadence.every_transition),
             ("every-running", cadence.every_running),
             ("every-error", cadence.every_error),
@@ -208,6 +212,7 @@ impl Config {
 impl CadenceOptions {
     pub(crate) fn policy(&self) -> CadencePolicy {
         CadencePolicy {
+            commanded: self.every_commanded,
             transition: self.every_transition,
             running: self.every_running,
             error: self.every_error,
@@ -243,6 +248,7 @@ impl Default for CadenceOptions {
     fn default() -> Self {
         let policy = CadencePolicy::default();
         Self {
+            every_commanded: policy.commanded,
             every_transition: policy.transition,
             every_running: policy.running,
             every_error: policy.error,

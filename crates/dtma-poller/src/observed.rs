@@ -1,35 +1,34 @@
-//! What a report means for the next look: the statuses of the instances that somebody watches, or that a command is
-//! under way for.
+//! What a report means for the next look: the instances that somebody watches, or that a command is under way for.
 
 use std::collections::HashMap;
 
-use domain::{DtmaStatus, InstanceName, ServerId, dtma_status};
+use domain::{DtmaStatus, InstanceName, Interest, ServerId, dtma_status};
 use wire::{RawContainer, RawOutcome};
 
 use crate::registry::Instance;
 
-/// The statuses of the watched instances, as far as they set the cadence.
+/// Why the toolbox's instances are looked at, as far as that sets the cadence.
 ///
 /// An item is an instance's by id where it has one, else by the first name that is any instance's, and the first
 /// item counts: as [`domain::fold`] reads it. An instance that no item speaks of is gone when it was ever seen;
 /// one that never was is being installed and looked for as often as one that runs. An agent that is alive and could
-/// not speak of containers is looked at as one with an error. While a command is under way for an instance it is on
-/// its way, watched or not and whatever is said of it: somebody waits for what comes of it.
-pub(crate) fn watched_statuses(outcome: &RawOutcome, instances: &[Instance]) -> Vec<DtmaStatus> {
+/// not speak of containers is looked at as one with an error. While a command is under way for an instance that alone
+/// counts, watched or not and whatever is said of it.
+pub(crate) fn interests(outcome: &RawOutcome, instances: &[Instance]) -> Vec<Interest> {
     let RawOutcome::Containers { containers, .. } = outcome else {
         let commanded = instances.iter().filter(|instance| instance.commanded);
-        return std::iter::once(DtmaStatus::Error)
-            .chain(commanded.map(|_| DtmaStatus::Starting))
+        return std::iter::once(Interest::Watched(DtmaStatus::Error))
+            .chain(commanded.map(|_| Interest::Commanded))
             .collect();
     };
     let spoken_of = items(containers, instances);
     let watched = instances.iter().filter(|instance| instance.is_watched());
     watched
         .map(|instance| match spoken_of.get(&instance.id) {
-            _ if instance.commanded => DtmaStatus::Starting,
-            Some(item) => dtma_status(&item.word).0,
-            None if instance.seen => DtmaStatus::Exited,
-            None => DtmaStatus::Running,
+            _ if instance.commanded => Interest::Commanded,
+            Some(item) => Interest::Watched(dtma_status(&item.word).0),
+            None if instance.seen => Interest::Watched(DtmaStatus::Exited),
+            None => Interest::Watched(DtmaStatus::Running),
         })
         .collect()
 }
@@ -87,8 +86,8 @@ mod tests {
         }
     }
 
-    fn statuses_of(containers: Vec<RawContainer>, instances: &[Instance]) -> Vec<DtmaStatus> {
-        watched_statuses(
+    fn interests_in(containers: Vec<RawContainer>, instances: &[Instance]) -> Vec<Interest> {
+        interests(
             &RawOutcome::Containers {
                 coverage: RawCoverage::Whole,
                 containers,
@@ -124,8 +123,8 @@ mod tests {
         ];
         for (containers, expected) in table {
             assert_eq!(
-                statuses_of(containers.clone(), &one),
-                [expected],
+                interests_in(containers.clone(), &one),
+                [Interest::Watched(expected)],
                 "{containers:?}"
             );
         }
@@ -134,21 +133,21 @@ mod tests {
     #[test]
     fn one_that_was_never_seen_is_looked_for_and_one_that_nobody_watches_is_not() {
         assert_eq!(
-            statuses_of(vec![], &[instance(1, "mcp-a", false)]),
-            [DtmaStatus::Running]
+            interests_in(vec![], &[instance(1, "mcp-a", false)]),
+            [Interest::Watched(DtmaStatus::Running)]
         );
         let unwatched = Instance {
             monitored: false,
             ..instance(1, "mcp-a", true)
         };
         assert_eq!(
-            statuses_of(vec![item(Some(1), &[], "starting")], &[unwatched]),
+            interests_in(vec![item(Some(1), &[], "starting")], &[unwatched]),
             []
         );
     }
 
     #[test]
-    fn one_that_a_command_is_under_way_for_is_on_its_way_watched_or_not() {
+    fn one_that_a_command_is_under_way_for_is_looked_at_for_that_watched_or_not() {
         for monitored in [true, false] {
             let commanded = Instance {
                 monitored,
@@ -156,25 +155,25 @@ mod tests {
                 ..instance(1, "mcp-a", true)
             };
             for said in [vec![item(Some(1), &[], "running")], vec![]] {
-                let statuses = statuses_of(said, std::slice::from_ref(&commanded));
-                assert_eq!(statuses, [DtmaStatus::Starting]);
+                let interests = interests_in(said, std::slice::from_ref(&commanded));
+                assert_eq!(interests, [Interest::Commanded]);
                 // One that pushes is polled all the same meanwhile.
                 let policy = CadencePolicy::default();
                 assert_eq!(
-                    plan_after_heartbeat(&policy, statuses, None).every,
-                    policy.transition
+                    plan_after_heartbeat(&policy, interests, None).every,
+                    policy.commanded
                 );
             }
             let alive = RawOutcome::Alive { problem: None };
-            assert!(watched_statuses(&alive, &[commanded]).contains(&DtmaStatus::Starting));
+            assert!(interests(&alive, &[commanded]).contains(&Interest::Commanded));
         }
     }
 
     #[test]
     fn an_agent_without_docker_is_looked_at_as_an_error() {
         assert_eq!(
-            watched_statuses(&RawOutcome::Alive { problem: None }, &[]),
-            [DtmaStatus::Error]
+            interests(&RawOutcome::Alive { problem: None }, &[]),
+            [Interest::Watched(DtmaStatus::Error)]
         );
     }
 }

@@ -61,10 +61,11 @@ impl App {
     /// The bus.
     ///
     /// # Errors
-    /// 503 before the first connection.
+    /// 503 while there is no connection: what nobody can be told of is not begun.
     pub(crate) fn bus(&self) -> Result<Bus> {
         self.line
             .get()
+            .filter(Bus::is_connected)
             .ok_or_else(|| Refusal::unavailable("NATS is away; ask again later"))
     }
 
@@ -126,7 +127,9 @@ impl App {
         if may_command(viewer, AccountId(server.account_id)) {
             Ok(server)
         } else {
-            Err(Refusal::forbidden("a connection shows a server; commands are its owner's"))
+            Err(Refusal::forbidden(
+                "a connection shows a server; commands are its owner's",
+            ))
         }
     }
 
@@ -167,7 +170,9 @@ impl App {
     /// Has the mapper look at a toolbox now. What it does not hear it finds within seconds by itself.
     pub(crate) async fn wake(&self, toolbox: ToolboxId, patience: Duration) -> bool {
         let Some(bus) = self.line.get() else { return false };
-        let asked = bus.request(wire::subjects::wake(toolbox), "".into(), patience).await;
+        let asked = bus
+            .request(wire::subjects::wake(toolbox), "".into(), patience)
+            .await;
         if let Err(error) = &asked {
             tracing::debug!(%error, %toolbox, "nobody settled a toolbox");
         }

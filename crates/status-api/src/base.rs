@@ -154,6 +154,9 @@ mod tests {
         assert!(breaker.admits(Instant::now()));
         assert!(!breaker.admits(Instant::now()), "only one at a time");
         tokio::time::advance(READ + REST).await;
-        assert!(breaker.admits(Instant::now()), "one whose try was dropped holds nobody up");
+        assert!(
+            breaker.admits(Instant::now()),
+            "one whose try was dropped holds nobody up"
+        );
     }
 }

@@ -69,6 +69,12 @@ pub struct LimitOptions {
     /// Commands of one caller at once
     #[arg(long, env = "API_COMMAND_BURST", default_value = "30")]
     pub command_burst: NonZeroU32,
+    /// Wrong tokens a second that one address may try; over NATS all together
+    #[arg(long, env = "API_FAILED_TOKEN_RATE", default_value = "1")]
+    pub failed_token_rate: NonZeroU32,
+    /// Wrong tokens that one address may try at once
+    #[arg(long, env = "API_FAILED_TOKEN_BURST", default_value = "20")]
+    pub failed_token_burst: NonZeroU32,
     /// Longest body taken, in bytes
     #[arg(long, env = "API_BODY_LIMIT", default_value = "65536", value_name = "BYTES",
           value_parser = clap::value_parser!(u32).range(1024..=1_048_576))]
@@ -106,12 +112,42 @@ impl Config {
         let (commands, limits) = (&self.commands, &self.limits);
         let second = Duration::from_secs(1);
         for (option, value, least, most) in [
-            ("command-deadline", commands.command_deadline, second, LONGEST_DEADLINE),
-            ("delete-deadline", commands.delete_deadline, second, LONGEST_DEADLINE),
-            ("refresh-every", commands.refresh_every, Duration::from_millis(100), Duration::from_secs(60)),
-            ("wait-max", commands.wait_max, Duration::from_millis(100), Duration::from_secs(600)),
-            ("request-timeout", limits.request_timeout, second, Duration::from_secs(600)),
-            ("head-timeout", limits.head_timeout, Duration::from_millis(100), Duration::from_secs(60)),
+            (
+                "command-deadline",
+                commands.command_deadline,
+                second,
+                LONGEST_DEADLINE,
+            ),
+            (
+                "delete-deadline",
+                commands.delete_deadline,
+                second,
+                LONGEST_DEADLINE,
+            ),
+            (
+                "refresh-every",
+                commands.refresh_every,
+                Duration::from_millis(100),
+                Duration::from_secs(60),
+            ),
+            (
+                "wait-max",
+                commands.wait_max,
+                Duration::from_millis(100),
+                Duration::from_secs(600),
+            ),
+            (
+                "request-timeout",
+                limits.request_timeout,
+                second,
+                Duration::from_secs(600),
+            ),
+            (
+                "head-timeout",
+                limits.head_timeout,
+                Duration::from_millis(100),
+                Duration::from_secs(60),
+            ),
         ] {
             ensure!(
                 (least..=most).contains(&value),
@@ -119,7 +155,10 @@ impl Config {
             );
         }
         for origin in limits.cors_origins.iter().filter(|origin| !origin.is_empty()) {
-            ensure!(is_origin(origin), "--cors-origins must be origins such as https://app.example");
+            ensure!(
+                is_origin(origin),
+                "--cors-origins must be origins such as https://app.example"
+            );
         }
         Ok(())
     }
@@ -127,8 +166,9 @@ impl Config {
 
 /// Scheme, host and port, as browsers send it.
 fn is_origin(text: &str) -> bool {
-    text.parse::<url::Url>()
-        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text)
+    text.parse::<url::Url>().is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text
+    })
 }
 
 impl Default for CommandOptions {
@@ -150,6 +190,8 @@ impl Default for LimitOptions {
             rate_burst: number(200),
             command_rate: number(10),
             command_burst: number(30),
+            failed_token_rate: NonZeroU32::MIN,
+            failed_token_burst: number(20),
             body_limit: 65_536,
             request_timeout: Duration::from_secs(30),
             head_timeout: Duration::from_secs(10),
@@ -170,7 +212,13 @@ mod tests {
     const SECRET: &str = "a secret of at least thirty-two bytes";
 
     fn parse(more: &[&str]) -> Result<Config, clap::Error> {
-        let given = ["status-api", "--database-url", "postgres://u:hunter2@h/d", "--jwt-secret", SECRET];
+        let given = [
+            "status-api",
+            "--database-url",
+            "postgres://u:hunter2@h/d",
+            "--jwt-secret",
+            SECRET,
+        ];
         Config::try_parse_from(given.iter().chain(more))
     }
 

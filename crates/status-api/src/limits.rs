@@ -13,8 +13,6 @@ use crate::config::LimitOptions;
 /// Most keys told apart. What comes beyond shares one budget, so that nobody with many names or addresses can fill our
 /// memory or buy himself tries.
 const KEYS: usize = 16_384;
-/// Wrong tokens that one address may try at once; after that one a second.
-const FAILURES: u32 = 20;
 
 /// All limits.
 #[derive(Debug)]
@@ -36,7 +34,7 @@ impl Limits {
         Self {
             reads: Keyed::new(options.rate, options.rate_burst),
             commands: Keyed::new(options.command_rate, options.command_burst),
-            failures: Keyed::new(NonZeroU32::MIN, NonZeroU32::MIN.saturating_add(FAILURES - 1)),
+            failures: Keyed::new(options.failed_token_rate, options.failed_token_burst),
         }
     }
 
@@ -112,7 +110,10 @@ mod tests {
         });
         assert!(limits.read("a").is_ok() && limits.read("a").is_ok());
         let wait = limits.read("a").unwrap_err();
-        assert!(wait > Duration::ZERO && wait <= Duration::from_secs(1), "{wait:?}");
+        assert!(
+            wait > Duration::ZERO && wait <= Duration::from_secs(1),
+            "{wait:?}"
+        );
         assert!(limits.read("b").is_ok(), "another's budget is another");
         assert!(limits.command("a").is_ok() && limits.command("a").is_err());
     }
@@ -121,7 +122,7 @@ mod tests {
     fn an_ipv6_host_has_one_budget_for_its_network() {
         let limits = Limits::new(&LimitOptions::default());
         let address = |last: u16| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, last));
-        for tried in 0..u16::try_from(FAILURES).unwrap() {
+        for tried in 0..20 {
             assert!(limits.failure(address(tried)).is_ok(), "{tried}");
         }
         assert!(limits.failure(address(999)).is_err());

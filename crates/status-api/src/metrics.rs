@@ -42,7 +42,10 @@ impl Metrics {
                 .with_description("How long requests took")
                 .with_boundaries(SECONDS.to_vec())
                 .build(),
-            commands: counter("status_api.commands", "Commands, by kind and what became of the request"),
+            commands: counter(
+                "status_api.commands",
+                "Commands, by kind and what became of the request",
+            ),
             denied: counter("status_api.denied", "Requests that were turned down, by reason"),
             joined: counter(
                 "status_api.refresh_joined",
@@ -78,8 +81,10 @@ impl Metrics {
 
     /// `accepted`, `conflict`, `withdrawn`, `repeated` or `done`.
     pub(crate) fn command(&self, kind: &'static str, outcome: &'static str) {
-        self.commands
-            .add(1, &[KeyValue::new("kind", kind), KeyValue::new("outcome", outcome)]);
+        self.commands.add(
+            1,
+            &[KeyValue::new("kind", kind), KeyValue::new("outcome", outcome)],
+        );
     }
 
     pub(crate) fn denied(&self, reason: &'static str) {

@@ -57,7 +57,11 @@ impl Refusal {
 
     /// There is none, or none that the caller may know of: nothing tells which.
     pub(crate) fn not_found(what: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not found", format!("there is no such {what}"))
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not found",
+            format!("there is no such {what}"),
+        )
     }
 
     /// He may know of it, and no more.
@@ -95,7 +99,9 @@ impl Refusal {
     /// No token, or none that is taken (RFC 6750 §3).
     pub(crate) fn unauthorised(error: Option<&'static str>, detail: &str) -> Self {
         let challenge = match error {
-            Some(error) => format!("Bearer realm=\"status\", error=\"{error}\", error_description=\"{detail}\""),
+            Some(error) => {
+                format!("Bearer realm=\"status\", error=\"{error}\", error_description=\"{detail}\"")
+            }
             None => "Bearer realm=\"status\"".to_owned(),
         };
         let mut refusal = Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail);

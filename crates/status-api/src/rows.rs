@@ -62,7 +62,9 @@ impl Rows {
             Err(Trouble::Away) => {
                 found.stale = true;
                 let kept = self.lock();
-                let old = wanted.iter().filter_map(|id| Some((*id, Arc::clone(&kept.get(id)?.row))));
+                let old = wanted
+                    .iter()
+                    .filter_map(|id| Some((*id, Arc::clone(&kept.get(id)?.row))));
                 found.rows.extend(old);
             }
             Err(refused) => return Err(refused),
@@ -82,7 +84,10 @@ impl Rows {
                 reading::servers(&mut connection, ids).await
             })
             .await?;
-        let rows: HashMap<_, _> = rows.into_iter().map(|row| (row.server.id, Arc::new(row))).collect();
+        let rows: HashMap<_, _> = rows
+            .into_iter()
+            .map(|row| (row.server.id, Arc::new(row)))
+            .collect();
         self.keep(ids, &rows);
         Ok(rows)
     }

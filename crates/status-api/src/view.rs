@@ -1,6 +1,6 @@
 //! What is shown of a server: the newer of what was announced and what stands in its row, and ages as of now. Pure.
 
-use domain::{Health, LastError, McpState, ServerId};
+use domain::{Health, LastError, McpState};
 use jiff::Timestamp;
 use store::reading::ServerReading;
 use wire::api::{HealthLabel, Override, Server, StateLabel};
@@ -108,11 +108,6 @@ pub(crate) fn seconds(then: Timestamp, now: Timestamp) -> u64 {
     u64::try_from(now.duration_since(then).as_secs()).unwrap_or(0)
 }
 
-/// The id.
-pub(crate) fn id(server: &Server) -> ServerId {
-    ServerId(server.server_id)
-}
-
 /// A weak validator: of everything but what merely passes with time.
 pub(crate) fn etag(server: &Server) -> String {
     // FNV-1a: the same in every replica and version, and nothing secret depends on it.
@@ -125,7 +120,10 @@ pub(crate) fn etag(server: &Server) -> String {
     let instant = |at: Option<Timestamp>| at.map_or(i64::MIN, Timestamp::as_microsecond).to_be_bytes();
     eat(&instant(server.as_of));
     eat(&instant(server.r#override.as_ref().map(|word| word.until)));
-    eat(server.command.as_ref().map_or(&[0; 16], |command| command.command_id.as_bytes()));
+    eat(server
+        .command
+        .as_ref()
+        .map_or(&[0; 16], |command| command.command_id.as_bytes()));
     eat(server.account_id.as_bytes());
     eat(&[u8::from(server.monitored), u8::from(server.stale)]);
     eat(server.name.as_bytes());
@@ -148,7 +146,7 @@ pub(crate) fn labels(event: &ServerStatus) -> (StateLabel, HealthLabel) {
 
 #[cfg(test)]
 mod tests {
-    use domain::{AccountId, InstanceName, ToolboxId};
+    use domain::{AccountId, InstanceName, ServerId, ToolboxId};
     use uuid::Uuid;
 
     use super::*;
@@ -174,7 +172,8 @@ mod tests {
     fn event(version: u64) -> ServerStatus {
         let mut event = row(version);
         event.server.changed_at = Some("2026-01-01T00:00:30Z".parse().unwrap());
-        let wire::StatusEvent::Status(mut status) = wire::StatusEvent::standing(&event.server).unwrap() else {
+        let wire::StatusEvent::Status(mut status) = wire::StatusEvent::standing(&event.server).unwrap()
+        else {
             panic!()
         };
         status.state = "stopped".to_owned();

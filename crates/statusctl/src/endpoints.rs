@@ -1,8 +1,6 @@
 //! `endpoints.json`: where everything is, for scripts.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -62,21 +60,8 @@ impl Endpoints {
     /// When the folder cannot be written.
     pub fn publish(&self, data_dir: &Path) -> anyhow::Result<Published> {
         let path = data_dir.join(FILE);
-        let unfinished = data_dir.join(format!("{FILE}.new"));
         let text = serde_json::to_string_pretty(self).context("failed to encode endpoints")?;
-        let write = || -> std::io::Result<()> {
-            let _ = std::fs::remove_file(&unfinished);
-            let mut file = std::fs::OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&unfinished)?;
-            file.write_all(text.as_bytes())?;
-            file.write_all(b"\n")?;
-            file.sync_all()?;
-            std::fs::rename(&unfinished, &path)
-        };
-        write().with_context(|| format!("failed to write {}", path.display()))?;
+        crate::files::write_private(&path, &text)?;
         Ok(Published { path })
     }
 

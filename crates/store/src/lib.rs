@@ -29,6 +29,7 @@ mod database;
 pub mod entries;
 mod error;
 pub mod history;
+pub mod inspect;
 mod instant;
 pub mod intent;
 mod json;

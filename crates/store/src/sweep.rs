@@ -133,7 +133,13 @@ async fn due(
     let due = sqlx::query_scalar!(
         r#"-- Found first and put in order then: told of the limit, the planner would walk the table by its index, for it
         -- believes that nearly every row satisfies an inequality, while in truth hardly any does.
-        WITH due AS MATERIALIZED (
+        WITH commanded AS MATERIALIZED (
+            -- The few that have a say, found once and not for each server.
+            SELECT DISTINCT ON (server_id) server_id, kind, deadline, finished_at
+            FROM status_commands
+            WHERE closed_at IS NULL AND deadline IS NOT NULL
+            ORDER BY server_id, requested_at DESC, id DESC
+        ), due AS MATERIALIZED (
             SELECT i.id
             FROM account_tool_instances AS i
             CROSS JOIN LATERAL (
@@ -185,13 +191,7 @@ async fn due(
                     ELSE s.state || '/unknown/' || COALESCE(c.told, '')
                 END AS view
             ) AS o
-            LEFT JOIN LATERAL (
-                SELECT k.kind, k.deadline, k.finished_at
-                FROM status_commands AS k
-                WHERE k.server_id = i.id AND k.closed_at IS NULL AND k.deadline IS NOT NULL
-                ORDER BY k.requested_at DESC, k.id DESC
-                LIMIT 1
-            ) AS k ON true
+            LEFT JOIN commanded AS k ON k.server_id = i.id
             WHERE ($1::uuid IS NULL OR i.id > $1)
                 AND (i.status_changed_at IS NULL
                     -- A command whose time is up has to be ended or closed, whatever is seen of it.

@@ -15,6 +15,7 @@ mod follow;
 mod ground;
 mod healing;
 mod hostile;
+mod inspect;
 mod observe;
 mod present;
 mod publish;

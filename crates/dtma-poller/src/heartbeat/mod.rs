@@ -37,7 +37,7 @@ use wire::{RawOutcome, RawSource};
 use crate::Ambient;
 use crate::agent;
 use crate::metrics::Metrics;
-use crate::observed::watched_statuses;
+use crate::observed::interests;
 use crate::poll::Memory;
 use crate::registry::{Bearer, Registry, Target};
 use crate::report;
@@ -211,8 +211,8 @@ impl Heartbeats {
         let mut report = report::of_said(toolbox, RawSource::Heartbeat, as_of, said);
         let spoke = matches!(report.outcome, RawOutcome::Containers { .. });
         let plan = spoke.then(|| {
-            let statuses = watched_statuses(&report.outcome, &target.instances);
-            plan_after_heartbeat(&self.policy, statuses, self.memory.dialect(target))
+            let interests = interests(&report.outcome, &target.instances);
+            plan_after_heartbeat(&self.policy, interests, self.memory.dialect(target))
         });
         report.next_within_seconds = Some(self.next_within(target, plan));
         if !report::fits(&report, self.bounds.report) {

@@ -28,7 +28,7 @@ use crate::Ambient;
 use crate::client::{Asked, Client, Failure};
 use crate::ending::{out_of_time, put_back};
 use crate::metrics::Metrics;
-use crate::observed::watched_statuses;
+use crate::observed::interests;
 use crate::registry::{Address, Registry, Target};
 use crate::report;
 
@@ -222,12 +222,12 @@ impl Poller {
         let said = said.map(|said| report::of_said(target.toolbox, RawSource::Poll, as_of, said));
         let reason = match said {
             Ok(report) if report::fits(&report, parts.report_limit) => {
-                let statuses = watched_statuses(&report.outcome, &target.instances);
+                let interests = interests(&report.outcome, &target.instances);
                 let next = plan_after_poll(
                     &parts.policy,
                     target.toolbox,
                     before,
-                    Some(statuses),
+                    Some(interests),
                     dialect,
                     0.0,
                 );
@@ -244,7 +244,7 @@ impl Poller {
             &parts.policy,
             target.toolbox,
             before,
-            None::<[domain::DtmaStatus; 0]>,
+            None::<[domain::Interest; 0]>,
             dialect,
             jitter,
         );

@@ -70,7 +70,10 @@ async fn tell(
 }
 
 async fn record(ground: &Ground, command: CommandId) -> (Option<String>, Option<String>) {
-    let record = store::commands::get(&ground.pool, command).await.unwrap().unwrap();
+    let record = store::commands::get(&ground.pool, command)
+        .await
+        .unwrap()
+        .unwrap();
     (record.outcome, record.message)
 }
 
@@ -105,7 +108,11 @@ async fn what_is_asked_is_announced_before_the_wake_is_answered_and_ends_with_it
     let event = ground.last_event(ACCOUNT, server).await.unwrap();
     assert_eq!(
         (&event["state"], &event["cause"], &event["statusOnToolbox"]),
-        (&"starting".into(), &"command".into(), &"starting_on_toolbox".into())
+        (
+            &"starting".into(),
+            &"command".into(),
+            &"starting_on_toolbox".into()
+        )
     );
     assert_eq!(event["command"]["commandId"], command.0.to_string());
     let row = ground.row(server).await.unwrap();
@@ -126,7 +133,15 @@ async fn what_is_asked_is_announced_before_the_wake_is_answered_and_ends_with_it
     assert_eq!(ground.row(server).await.unwrap(), row);
 
     let executed_at = now();
-    tell(&ground, toolbox, server, command, executed_at, CommandResult::Executed).await;
+    tell(
+        &ground,
+        toolbox,
+        server,
+        command,
+        executed_at,
+        CommandResult::Executed,
+    )
+    .await;
     outcomes_are_dealt_with(&ground).await;
     assert_eq!(ground.row(server).await.unwrap().state, "starting");
     ground

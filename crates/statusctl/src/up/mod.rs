@@ -1,28 +1,29 @@
 //! `statusctl up`: everything in one process, on a private nats-server and a private PostgreSQL.
 //!
-//! Order of start: NATS, PostgreSQL, migrations, status-mapper, dtma-poller, simulated agents, `endpoints.json`.
+//! Order of start: NATS, PostgreSQL, migrations, status-mapper, dtma-poller, status-api, simulated agents,
+//! `endpoints.json`.
 //! The end is the same in reverse, so that each service still has what it needs to drain.
 
+mod configs;
 pub mod demo;
 mod progress;
-mod secrets;
+pub(crate) mod secrets;
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
-use clap::Parser as _;
-use dtma_sim::{Sim, SimConfig, SimHandle};
+use anyhow::{Context as _, anyhow};
+use dtma_sim::{Sim, SimHandle};
 use embedded::{NatsOptions, NatsServer, Postgres, PostgresOptions, Programs};
 use secrecy::{ExposeSecret as _, SecretString};
 use service::Lifecycle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
-use crate::endpoints::{Endpoints, default_data_dir};
+use crate::endpoints::Endpoints;
+use configs::Reach;
 use progress::Progress;
 
 /// What to start, and where.
@@ -36,9 +37,6 @@ pub struct Options {
         hide_default_value = true
     )]
     pub demo: usize,
-    /// Keep everything here; by default a folder of the user's own
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
     /// Fixed port of nats-server; by default a free one
     #[arg(long, value_name = "PORT", help_heading = "Ports")]
     pub nats_port: Option<u16>,
@@ -51,6 +49,9 @@ pub struct Options {
     /// Fixed port of status-mapper
     #[arg(long, value_name = "PORT", help_heading = "Ports")]
     pub mapper_port: Option<u16>,
+    /// Fixed port of status-api
+    #[arg(long, value_name = "PORT", help_heading = "Ports")]
+    pub api_port: Option<u16>,
     /// Fixed port of the simulated agents
     #[arg(long, value_name = "PORT", help_heading = "Ports")]
     pub sim_port: Option<u16>,
@@ -95,8 +96,7 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// When something cannot be started, or ends by itself; the first such reason.
-pub async fn run(options: Options, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let data_dir = options.data_dir.clone().unwrap_or_else(default_data_dir);
+pub async fn run(options: Options, data_dir: PathBuf, shutdown: CancellationToken) -> anyhow::Result<()> {
     std::fs::create_dir_all(&data_dir).with_context(|| format!("failed to create {}", data_dir.display()))?;
     let data_dir = data_dir
         .canonicalize()
@@ -245,10 +245,15 @@ async fn start_and_watch(options: &Options, data_dir: &Path, stack: &mut Stack) 
     database.migrate().await?;
     step.done("");
 
-    let sealing_key = secrets::sealing_key(data_dir)?;
+    let reach = Reach {
+        nats_url: nats_url.clone(),
+        database_url: database_url.clone(),
+        sealing_key: secrets::sealing_key(data_dir)?,
+        jwt_secret: secrets::jwt_secret(data_dir)?,
+    };
     let mut urls = BTreeMap::new();
     let step = progress.step("status-mapper");
-    let config = mapper_config(options, &nats_url, &database_url, &sealing_key)?;
+    let config = configs::mapper(options, &reach)?;
     let url = stack
         .host("status-mapper", |lifecycle| status_mapper::run(config, lifecycle))
         .await?;
@@ -256,15 +261,23 @@ async fn start_and_watch(options: &Options, data_dir: &Path, stack: &mut Stack) 
     urls.insert("status-mapper".to_owned(), url.into());
 
     let step = progress.step("dtma-poller");
-    let config = poller_config(options, &nats_url, &sealing_key)?;
+    let config = configs::poller(options, &reach)?;
     let poller = stack
         .host("dtma-poller", |lifecycle| dtma_poller::run(config, lifecycle))
         .await?;
     step.done(&poller);
     urls.insert("dtma-poller".to_owned(), poller.clone().into());
 
+    let step = progress.step("status-api");
+    let config = configs::api(options, &reach)?;
+    let api = stack
+        .host("status-api", |lifecycle| status_api::run(config, lifecycle))
+        .await?;
+    step.done(&api);
+    urls.insert("status-api".to_owned(), api.into());
+
     let step = progress.step("simulated agents");
-    let sim = Sim::start(sim_config(options, &poller)?, CancellationToken::new()).await?;
+    let sim = Sim::start(configs::sim(options, &poller)?, CancellationToken::new()).await?;
     let sim = stack.sim.insert(sim);
     demo::register(&database, &sim.fleet()).await?;
     let sim_url = sim.base_url().to_owned();
@@ -282,88 +295,4 @@ async fn start_and_watch(options: &Options, data_dir: &Path, stack: &mut Stack) 
     let published = endpoints.publish(data_dir)?;
     progress.ready(published.path(), options.demo);
     Err(stack.first_to_end().await)
-}
-
-/// A service's own defaults and environment, with what this host decides.
-fn mapper_config(
-    options: &Options,
-    nats_url: &str,
-    database_url: &SecretString,
-    sealing_key: &SecretString,
-) -> anyhow::Result<status_mapper::Config> {
-    let listen = listen(options.mapper_port);
-    let arguments = [
-        "status-mapper",
-        "--nats-url",
-        nats_url,
-        "--database-url",
-        database_url.expose_secret(),
-        "--sealing-key",
-        sealing_key.expose_secret(),
-        "--listen",
-        &listen,
-    ];
-    status_mapper::Config::try_parse_from(arguments).map_err(|error| refused("MAPPER", &error))
-}
-
-fn poller_config(
-    options: &Options,
-    nats_url: &str,
-    sealing_key: &SecretString,
-) -> anyhow::Result<dtma_poller::Config> {
-    let listen = listen(options.poller_port);
-    let arguments = [
-        "dtma-poller",
-        "--nats-url",
-        nats_url,
-        "--sealing-key",
-        sealing_key.expose_secret(),
-        "--listen",
-        &listen,
-    ];
-    dtma_poller::Config::try_parse_from(arguments).map_err(|error| refused("POLLER", &error))
-}
-
-fn listen(port: Option<u16>) -> String {
-    format!("127.0.0.1:{}", port.unwrap_or(0))
-}
-
-/// What clap says of an environment variable, in one line.
-fn refused(prefix: &str, error: &clap::Error) -> anyhow::Error {
-    let text = error.render().to_string();
-    let first = text
-        .lines()
-        .find(|line| !line.trim().is_empty())
-        .unwrap_or_default();
-    anyhow!("{prefix}_… variables: {}", first.trim_start_matches("error: "))
-}
-
-fn sim_config(options: &Options, poller: &str) -> anyhow::Result<SimConfig> {
-    let defaults = SimConfig::default();
-    let (heartbeat_url, heartbeat_interval) = match options.demo_heartbeat {
-        Heartbeat::Off => (None, defaults.heartbeat_interval),
-        Heartbeat::Every(interval) => (
-            Some(Url::parse(poller).context("the poller's address")?),
-            interval,
-        ),
-    };
-    if !options.demo_chaos.is_finite() || options.demo_chaos < 0.0 {
-        bail!("--demo-chaos must be 0 or more");
-    }
-    Ok(SimConfig {
-        toolboxes: options.demo,
-        containers_per_toolbox: options.demo_containers,
-        seed: options.demo_seed,
-        listen: listen(options.sim_port)
-            .parse()
-            .context("the simulated agents' address")?,
-        chaos_per_minute: if options.demo == 0 {
-            0.0
-        } else {
-            options.demo_chaos
-        },
-        heartbeat_url,
-        heartbeat_interval,
-        ..defaults
-    })
 }

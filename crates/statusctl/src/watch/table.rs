@@ -3,199 +3,202 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 use jiff::Timestamp;
 use uuid::Uuid;
-use wire::{ServerStatus, StatusEvent, ToolboxEvent};
+use wire::api::{Server, Toolbox};
+use wire::{StatusEvent, ToolboxEvent};
+
+use crate::ctl::servers::Filters;
+use crate::show::table::{Cell, Column, cut, render};
+use crate::show::trouble::{health_tint, tint, trouble};
+use crate::show::when::{since, span};
+use crate::show::{Look, counted};
+use crate::watch::seen::Seen;
+
+/// The names of toolboxes, as they become known.
+#[derive(Debug, Default)]
+pub(crate) struct Names(HashMap<Uuid, String>);
+
+impl Names {
+    pub(crate) fn put(&mut self, id: Uuid, name: &str) {
+        self.0.insert(id, name.to_owned());
+    }
+
+    fn name(&self, id: Uuid) -> String {
+        crate::show::server::toolbox_name(&self.0, id)
+    }
+
+    /// Whether the filter lets servers of this toolbox through: by its name, its id, or the beginning of its id.
+    pub(crate) fn take(&self, filters: &Filters, toolbox: Uuid) -> bool {
+        let Some(wanted) = &filters.toolbox else {
+            return true;
+        };
+        self.0.get(&toolbox).is_some_and(|name| name == wanted)
+            || wanted.len() >= 4 && toolbox.to_string().starts_with(&wanted.to_lowercase())
+    }
+}
 
 /// The newest of everything heard.
 #[derive(Debug, Default)]
 pub(crate) struct Board {
-    servers: HashMap<Uuid, StatusEvent>,
-    toolboxes: HashMap<Uuid, ToolboxEvent>,
-    changes: u64,
+    filters: Filters,
+    servers: HashMap<Uuid, (u64, Option<Seen>)>,
+    names: Names,
+    /// Version and status of each toolbox.
+    toolboxes: HashMap<Uuid, (u64, String)>,
+    /// Events so far; `None`: it is asked for and not told.
+    events: Option<u64>,
 }
 
 impl Board {
+    pub(crate) fn new(filters: Filters) -> Self {
+        Self {
+            filters,
+            ..Self::default()
+        }
+    }
+
     /// Takes an event unless a newer one is known; whether it was taken.
     pub(crate) fn take_server(&mut self, event: StatusEvent) -> bool {
-        let id = event.server_id();
-        if self
-            .servers
-            .get(&id)
-            .is_some_and(|known| known.version() >= event.version())
-        {
+        let (id, version) = (event.server_id(), event.version());
+        if self.servers.get(&id).is_some_and(|(known, _)| *known >= version) {
             return false;
         }
-        self.servers.insert(id, event);
-        self.changes += 1;
+        // A deletion is remembered: what is older may still come.
+        let seen = match &event {
+            StatusEvent::Status(status) => Some(Seen::from(status)),
+            StatusEvent::Deleted(_) => None,
+        };
+        self.servers.insert(id, (version, seen));
+        *self.events.get_or_insert(0) += 1;
         true
     }
 
     /// As [`Board::take_server`], for toolboxes.
     pub(crate) fn take_toolbox(&mut self, event: ToolboxEvent) -> bool {
-        if self
-            .toolboxes
-            .get(&event.toolbox_id)
-            .is_some_and(|known| known.version >= event.version)
-        {
+        let known = self.toolboxes.get(&event.toolbox_id);
+        if known.is_some_and(|(known, _)| *known >= event.version) {
             return false;
         }
-        self.toolboxes.insert(event.toolbox_id, event);
-        self.changes += 1;
+        self.names.put(event.toolbox_id, &event.name);
+        self.toolboxes
+            .insert(event.toolbox_id, (event.version, event.status));
+        *self.events.get_or_insert(0) += 1;
         true
     }
 
-    /// The screen: a summary, the servers with trouble first and as many as fit, and what was left out.
-    pub(crate) fn render(&self, now: Timestamp, columns: u16, rows: u16, connected: bool) -> String {
-        let mut servers: Vec<&ServerStatus> = self
+    /// Takes the whole of what there is.
+    pub(crate) fn replace(&mut self, servers: Vec<Server>, toolboxes: &[Toolbox]) {
+        self.events = None;
+        self.servers = servers
+            .iter()
+            .map(|server| (server.server_id, (server.version, Some(Seen::from(server)))))
+            .collect();
+        self.toolboxes.clear();
+        for toolbox in toolboxes {
+            self.names.put(toolbox.toolbox_id, &toolbox.name);
+            let status = toolbox.status.as_str().to_owned();
+            self.toolboxes.insert(toolbox.toolbox_id, (0, status));
+        }
+    }
+
+    /// The screen: a summary, the servers with trouble first and as many as fit, and what was left out. `away`: who
+    /// cannot be heard at present.
+    pub(crate) fn render(&self, look: Look, rows: u16, away: Option<&str>) -> String {
+        let mut servers: Vec<&Seen> = self
             .servers
             .values()
-            .filter_map(|event| match event {
-                StatusEvent::Status(status) => Some(status),
-                StatusEvent::Deleted(_) => None,
+            .filter_map(|(_, seen)| seen.as_ref())
+            .filter(|seen| {
+                self.filters.take(&seen.state, &seen.health, &seen.name)
+                    && self.names.take(&self.filters, seen.toolbox)
             })
             .collect();
-        servers.sort_by(|a, b| {
-            (trouble(a), self.toolbox(a), &a.name, a.server_id).cmp(&(
-                trouble(b),
-                self.toolbox(b),
-                &b.name,
-                b.server_id,
-            ))
+        servers.sort_by_cached_key(|seen| {
+            let rank = trouble(&seen.state, &seen.health, seen.explained);
+            (rank, self.names.name(seen.toolbox), seen.name.clone(), seen.id)
         });
 
         let mut out = String::new();
-        let _ = writeln!(out, "{}", self.summary(&servers, columns, connected));
-        // The summary, the head with its line, and the last line that says what did not fit.
+        let summary = self.summary(&servers, away);
+        let _ = writeln!(out, "{}\n", cut(&summary, look.columns.unwrap_or(usize::MAX)));
+        // The summary with a blank line, the head, the last line that says what did not fit, and the cursor's.
         let fit = usize::from(rows).saturating_sub(5).max(1);
-        let mut table = Table::new();
-        table
-            .load_style(presets::NOTHING)
-            .set_content_arrangement(ContentArrangement::Dynamic)
-            .set_width(columns);
-        let head = [
-            "SERVER", "TOOLBOX", "STATE", "HEALTH", "UPTIME", "SINCE", "REASON",
+        let asked = self.events.is_none() && !self.servers.is_empty();
+        let mut columns = vec![
+            Column::elastic("SERVER"),
+            Column::elastic("TOOLBOX").rank(1),
+            Column::fixed("STATE"),
+            Column::fixed("HEALTH"),
+            Column::fixed("UPTIME").rank(3),
+            Column::fixed("SINCE").rank(2),
         ];
-        table.set_header(head.map(|text| Cell::new(text).add_attribute(Attribute::Bold)));
-        for status in servers.iter().take(fit) {
-            table.add_row(self.row(status, now));
+        if asked {
+            columns.push(Column::fixed("SEEN").rank(4));
         }
-        for row in table.row_iter_mut() {
-            row.max_height(1);
-        }
-        let _ = writeln!(out, "{table}");
+        columns.push(Column::elastic("WHY"));
+        let row = |seen: &&Seen| self.row(seen, asked, look.now);
+        let rows: Vec<Vec<Cell>> = servers.iter().take(fit).map(row).collect();
+        out.push_str(&render(&columns, &rows, look));
         if servers.len() > fit {
             let _ = writeln!(out, "… and {} more", servers.len() - fit);
         }
         out
     }
 
-    fn summary(&self, servers: &[&ServerStatus], columns: u16, connected: bool) -> String {
-        let count = |state: &str| servers.iter().filter(|status| status.state == state).count();
+    fn summary(&self, servers: &[&Seen], away: Option<&str>) -> String {
+        let count = |state: &str| servers.iter().filter(|seen| seen.state == state).count();
         let unresponsive = self
             .toolboxes
             .values()
-            .filter(|toolbox| toolbox.status == "unresponsive")
+            .filter(|(_, status)| status == "unresponsive")
             .count();
         // What matters most comes first: the line is cut where the terminal ends.
         let mut text = String::new();
-        if !connected {
-            text.push_str("NATS AWAY, this is old · ");
+        if let Some(away) = away {
+            let _ = write!(text, "{away} AWAY, this is old · ");
         }
-        text.push_str(&counted(servers.len(), "server", "s"));
+        text.push_str(&counted(servers.len() as u64, "server", "s"));
         for state in ["running", "stopped", "starting", "stopping", "error", "unknown"] {
             if count(state) > 0 {
                 let _ = write!(text, " · {} {state}", count(state));
             }
         }
         if unresponsive > 0 {
-            let _ = write!(text, " · {}", counted(unresponsive, "unresponsive toolbox", "es"));
+            let _ = write!(
+                text,
+                " · {}",
+                counted(unresponsive as u64, "unresponsive toolbox", "es")
+            );
         }
-        let _ = write!(text, " · {} events", self.changes);
-        text.chars().take(usize::from(columns)).collect()
-    }
-
-    fn row(&self, status: &ServerStatus, now: Timestamp) -> Vec<Cell> {
-        let uptime = (status.state == "running")
-            .then_some(status.last_started)
-            .flatten();
-        let since = |at: Option<Timestamp>| at.map_or_else(String::new, |at| span(now, at));
-        vec![
-            Cell::new(&status.name),
-            Cell::new(self.toolbox(status)),
-            Cell::new(&status.state).fg(color(&status.state, &status.health)),
-            Cell::new(&status.health),
-            Cell::new(since(uptime)),
-            Cell::new(since(Some(status.changed_at))),
-            Cell::new(
-                status
-                    .last_error
-                    .as_ref()
-                    .map_or("", |error| error.message.as_str()),
-            ),
-        ]
-    }
-
-    fn toolbox(&self, status: &ServerStatus) -> String {
-        match self.toolboxes.get(&status.toolbox_id) {
-            Some(toolbox) => toolbox.name.clone(),
-            None => status.toolbox_id.to_string().chars().take(8).collect(),
+        if let Some(events) = self.events {
+            let _ = write!(text, " · {}", counted(events, "event", "s"));
         }
+        text
     }
-}
 
-fn counted(count: usize, what: &str, plural: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { plural })
-}
-
-/// Worst first.
-fn trouble(status: &ServerStatus) -> u8 {
-    match (status.state.as_str(), status.health.as_str()) {
-        ("error", _) => 0,
-        (_, "unhealthy") => 1,
-        ("unknown", _) => 2,
-        (_, "degraded") => 3,
-        ("starting" | "stopping", _) => 4,
-        ("stopped", _) if status.last_error.is_some() => 5,
-        ("stopped", _) => 7,
-        _ => 6,
+    fn row(&self, seen: &Seen, asked: bool, now: Timestamp) -> Vec<Cell> {
+        let ago = |at: Option<Timestamp>| at.map_or_else(String::new, |at| since(now, at));
+        let mut cells = vec![
+            Cell::new(&seen.name),
+            Cell::new(self.names.name(seen.toolbox)),
+            Cell::tinted(&seen.state, Some(tint(&seen.state, &seen.health))),
+            Cell::tinted(&seen.health, Some(health_tint(&seen.health))),
+            Cell::new(ago(seen.started)),
+            Cell::new(ago(seen.changed)),
+        ];
+        if asked {
+            cells.push(Cell::new(seen.age.map_or_else(|| "never".to_owned(), span)));
+        }
+        cells.push(Cell::new(&seen.why));
+        cells
     }
-}
-
-fn color(state: &str, health: &str) -> Color {
-    match (state, health) {
-        ("running", "healthy") => Color::Green,
-        ("running", "degraded") => Color::Yellow,
-        ("running", "unhealthy") | ("error", _) => Color::Red,
-        ("starting" | "stopping", _) => Color::Blue,
-        _ => Color::Grey,
-    }
-}
-
-/// `3d 4h`, `2h 5m`, `7m 3s`, `12s`: the two largest units.
-fn span(now: Timestamp, then: Timestamp) -> String {
-    let seconds = now.duration_since(then).as_secs().max(0);
-    let parts = [
-        (seconds / 86_400, "d"),
-        (seconds / 3_600 % 24, "h"),
-        (seconds / 60 % 60, "m"),
-        (seconds % 60, "s"),
-    ];
-    let first = parts.iter().position(|(count, _)| *count > 0).unwrap_or(3);
-    let shown = parts[first..]
-        .iter()
-        .take(2)
-        .enumerate()
-        .filter(|(place, (count, _))| *place == 0 || *count > 0);
-    shown
-        .map(|(_, (count, unit))| format!("{count}{unit}"))
-        .collect::<Vec<_>>()
-        .join(" ")
 }
 
 #[cfg(test)]
 mod tests {
+    use wire::ServerStatus;
+
     use super::*;
 
     fn event(n: u128, version: u64, state: &str, health: &str, error: Option<&str>) -> StatusEvent {
@@ -221,6 +224,9 @@ mod tests {
             changed_at: at("2026-11-22T11:58:57Z"),
             previous: None,
             cause: None,
+            monitored: true,
+            command: None,
+            override_until: None,
         })
     }
 
@@ -255,22 +261,18 @@ mod tests {
         board
     }
 
-    fn screen(board: &Board, columns: u16, rows: u16, connected: bool) -> String {
-        let text = board.render("2026-11-22T12:00:00Z".parse().unwrap(), columns, rows, connected);
-        // Trailing blanks fill the columns; nobody sees them.
-        text.lines()
-            .map(|line| format!("{}\n", line.trim_end()))
-            .collect()
+    fn screen(board: &Board, columns: usize, rows: u16, away: Option<&str>) -> String {
+        board.render(crate::show::testing::look(Some(columns)), rows, away)
     }
 
     #[test]
     fn trouble_comes_first() {
-        insta::assert_snapshot!(screen(&board(), 110, 30, true));
+        insta::assert_snapshot!(screen(&board(), 110, 30, None));
     }
 
     #[test]
     fn a_small_terminal_says_what_it_leaves_out() {
-        insta::assert_snapshot!(screen(&board(), 72, 8, false));
+        insta::assert_snapshot!(screen(&board(), 72, 8, Some("NATS")));
     }
 
     #[test]
@@ -289,21 +291,66 @@ mod tests {
             !board.take_server(event(3, 2, "running", "healthy", None)),
             "the dead do not come back"
         );
-        assert!(!screen(&board, 110, 30, true).contains("mcp-3"));
+        assert!(!screen(&board, 110, 30, None).contains("mcp-3"));
     }
 
     #[test]
-    fn spans_have_two_units() {
-        let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
-        for (then, text) in [
-            ("2026-11-22T12:00:00Z", "0s"),
-            ("2026-11-22T12:00:09Z", "0s"),
-            ("2026-11-22T11:59:48Z", "12s"),
-            ("2026-11-22T11:52:57Z", "7m 3s"),
-            ("2026-11-22T10:00:00Z", "2h"),
-            ("2026-11-19T08:00:00Z", "3d 4h"),
-        ] {
-            assert_eq!(span(now, then.parse().unwrap()), text, "{then}");
-        }
+    fn filters_let_through_what_was_asked_for() {
+        let filtered = |filters: Filters| {
+            let mut filtered = board();
+            filtered.filters = filters;
+            let text = screen(&filtered, 110, 30, None);
+            let rows = text.lines().skip(3).filter_map(|line| line.split(' ').next());
+            rows.map(str::to_owned).collect::<Vec<_>>().join(" ")
+        };
+        let none = Filters::default;
+        use crate::ctl::servers::{Health, State};
+        let cases = [
+            Filters {
+                state: vec![State::Error, State::Stopped],
+                ..none()
+            },
+            Filters {
+                health: vec![Health::Degraded],
+                ..none()
+            },
+            Filters {
+                toolbox: Some("toolbox-00001".to_owned()),
+                ..none()
+            },
+            Filters {
+                toolbox: Some("0000".to_owned()),
+                ..none()
+            },
+            Filters {
+                toolbox: Some("nothing".to_owned()),
+                ..none()
+            },
+            Filters {
+                name: Some("P-4".to_owned()),
+                ..none()
+            },
+        ];
+        let lines: Vec<String> = cases.into_iter().map(filtered).collect();
+        assert_eq!(
+            lines,
+            [
+                "mcp-3 mcp-2 mcp-5",
+                "mcp-4",
+                "mcp-4 mcp-2",
+                "mcp-3 mcp-4 mcp-2 mcp-1 mcp-5",
+                "",
+                "mcp-4"
+            ]
+        );
+    }
+
+    #[test]
+    fn asked_for_it_shows_how_old_the_knowledge_is_and_forgets_what_is_gone() {
+        let mut board = Board::default();
+        board.replace(crate::show::testing::servers(), &[]);
+        insta::assert_snapshot!(screen(&board, 110, 30, Some("API")));
+        board.replace(crate::show::testing::servers().split_off(6), &[]);
+        assert_eq!(screen(&board, 110, 30, None).lines().count(), 4);
     }
 }

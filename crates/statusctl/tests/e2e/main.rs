@@ -1,4 +1,5 @@
-//! The whole path on real servers: agents (simulated) → dtma-poller → NATS → status-mapper → PostgreSQL and NATS.
+//! The whole path on real servers: agents (simulated) → dtma-poller → NATS → status-mapper → PostgreSQL and NATS, and back
+//! again: status-api → NATS → dtma-poller → agents.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,8 +9,11 @@
 )]
 
 mod captured;
+mod client;
+mod commands;
 mod delivery;
 mod host;
 mod outages;
+mod owner;
 mod silence;
 mod world;

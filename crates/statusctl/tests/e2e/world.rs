@@ -34,6 +34,9 @@ pub(crate) struct Setup {
     pub(crate) mapper: Vec<&'static str>,
     /// More options of dtma-poller.
     pub(crate) poller: Vec<&'static str>,
+    pub(crate) apis: usize,
+    /// More options of status-api.
+    pub(crate) api: Vec<&'static str>,
 }
 
 impl Default for Setup {
@@ -47,6 +50,8 @@ impl Default for Setup {
             mapper: vec![],
             // Polls every second, the finest a schedule can be; each test says what else it needs.
             poller: QUICK.to_vec(),
+            apis: 0,
+            api: vec![],
         }
     }
 }
@@ -93,6 +98,8 @@ pub(crate) struct World {
     pub(crate) events: Events,
     mappers: Vec<Hosted>,
     pollers: Vec<Hosted>,
+    apis: Vec<Hosted>,
+    sealing_key: SecretString,
     stop_following: CancellationToken,
     _dir: TempDir,
 }
@@ -127,7 +134,8 @@ impl World {
             .unwrap();
         database.migrate().await.unwrap();
 
-        let (_, key) = bus::SealingKey::generate();
+        let (_, sealing_key) = bus::SealingKey::generate();
+        let key = sealing_key.clone();
         let mut mappers = Vec::new();
         for _ in 0..setup.mappers {
             let config = mapper(&nats.url(), &url, &key, &setup.mapper);
@@ -137,6 +145,11 @@ impl World {
         for _ in 0..setup.pollers {
             let config = poller(&nats.url(), &key, &setup.poller);
             pollers.push(host(|lifecycle| dtma_poller::run(config, lifecycle)).await);
+        }
+        let mut apis = Vec::new();
+        for _ in 0..setup.apis {
+            let config = api(&nats.url(), &url, &setup.api);
+            apis.push(host(|lifecycle| status_api::run(config, lifecycle)).await);
         }
         let poller_url = pollers[0].url.clone();
         let config = SimConfig {
@@ -166,6 +179,8 @@ impl World {
             events,
             mappers,
             pollers,
+            apis,
+            sealing_key,
             stop_following,
             _dir: dir,
         }
@@ -229,9 +244,36 @@ impl World {
         }
     }
 
+    /// Where the `index`-th status-api is.
+    pub(crate) fn api_url(&self, index: usize) -> &str {
+        &self.apis[index].url
+    }
+
+    /// Starts one more poller.
+    pub(crate) async fn add_poller(&mut self, more: &[&str]) {
+        let config = poller(&self.nats.url(), &self.sealing_key, more);
+        let hosted = host(|lifecycle| dtma_poller::run(config, lifecycle)).await;
+        self.pollers.push(hosted);
+    }
+
+    /// Ends the `index`-th poller as a crash does: nothing is finished, acknowledged or given back.
+    pub(crate) async fn kill_poller(&mut self, index: usize) {
+        let killed = self.pollers.remove(index);
+        killed.task.abort();
+        assert!(killed.task.await.unwrap_err().is_cancelled());
+    }
+
+    /// Ends all mappers in order.
+    pub(crate) async fn stop_mappers(&mut self) {
+        for hosted in self.mappers.drain(..) {
+            hosted.stop().await;
+        }
+    }
+
     pub(crate) async fn stop(self) {
         self.sim.shutdown().await.unwrap();
-        for hosted in self.pollers.into_iter().chain(self.mappers) {
+        let services = self.apis.into_iter().chain(self.pollers).chain(self.mappers);
+        for hosted in services {
             hosted.stop().await;
         }
         self.stop_following.cancel();
@@ -318,6 +360,22 @@ pub(crate) fn poller(nats: &str, key: &SecretString, more: &[&str]) -> dtma_poll
         key.expose_secret(),
     ];
     dtma_poller::Config::try_parse_from(own.iter().chain(more)).unwrap()
+}
+
+/// The secret that tokens of the tests are signed with.
+pub(crate) const JWT_SECRET: &str = "a secret of the tests, long enough to be one";
+
+fn api(nats: &str, database: &SecretString, more: &[&str]) -> status_api::Config {
+    let own = [
+        "status-api",
+        "--nats-url",
+        nats,
+        "--database-url",
+        database.expose_secret(),
+        "--jwt-secret",
+        JWT_SECRET,
+    ];
+    status_api::Config::try_parse_from(own.iter().chain(more)).unwrap()
 }
 
 async fn connect(url: &str) -> Bus {

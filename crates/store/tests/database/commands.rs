@@ -7,7 +7,7 @@ use domain::{
 use serde_json::value::RawValue;
 use sqlx::PgPool;
 use store::batch::{self, Writes};
-use store::commands::{self, Acceptance, Filter, Idempotency, NewCommand};
+use store::commands::{self, Acceptance, Answer, Filter, Idempotency, NewCommand};
 
 use crate::support::{
     account, add_server, add_toolbox, at, change_row, id, order, read, take_reports, whole_report,
@@ -168,10 +168,27 @@ async fn a_key_is_good_for_one_request_of_one_person(pool: PgPool) {
         (CommandId(id(0xc001)), "start")
     );
     assert!(repeat.answer.is_none());
-    let answer = RawValue::from_string(r#"{"a":  1}"#.to_owned()).unwrap();
-    commands::keep_answer(&pool, repeat.id, &answer).await.unwrap();
-    let repeat = commands::find_repeat(&pool, "one", "key").await.unwrap().unwrap();
-    assert_eq!(repeat.answer.unwrap().get(), answer.get(), "byte for byte");
+    // The last that is kept counts.
+    for (status, body, location) in [(202, Some(r#"{"a":  1}"#), Some("/there")), (204, None, None)] {
+        let answer = Answer {
+            status,
+            body: body.map(|body| RawValue::from_string(body.to_owned()).unwrap()),
+            location: location.map(str::to_owned),
+        };
+        commands::keep_answer(&pool, repeat.id, &answer).await.unwrap();
+        let kept = commands::find_repeat(&pool, "one", "key").await.unwrap().unwrap();
+        assert_eq!(kept.requested_at, repeat.requested_at);
+        let kept = kept.answer.unwrap();
+        assert_eq!(
+            (
+                kept.status,
+                kept.body.as_deref().map(RawValue::get),
+                kept.location.as_deref()
+            ),
+            (status, body, location),
+            "byte for byte"
+        );
+    }
     // Another person's is another key, and meets the command of the first.
     assert!(matches!(
         accept(&pool, &keyed(3, Action::Start, "two")).await,

@@ -10,8 +10,10 @@
 mod batches;
 mod commands;
 mod connection;
+mod entries;
 mod generate;
 mod history;
+mod inspect;
 mod migrations;
 mod outbox;
 mod owner;

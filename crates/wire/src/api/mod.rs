@@ -8,6 +8,7 @@ mod command;
 mod fleet;
 mod registry;
 mod server;
+mod ticket;
 
 pub use command::{
     Accepted, CommandKind, CommandOutcomeLabel, CommandPage, CommandRecord, OverrideRequest, Problem,
@@ -18,6 +19,7 @@ pub use registry::{
     NewServer, NewToolbox, ServerChange, Toolbox, ToolboxChange, ToolboxLabel, ToolboxPage,
 };
 pub use server::{HealthLabel, History, HistoryEntry, Override, Server, ServerPage, StateLabel};
+pub use ticket::Ticket;
 
 /// Labels of a fixed spelling that also exist in the domain, with a way back.
 macro_rules! label {

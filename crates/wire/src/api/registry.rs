@@ -81,16 +81,21 @@ pub struct NewToolbox {
     /// Whose it is: the caller's, where it is not given. Only who sees all may name another.
     pub account_id: Option<Uuid>,
     /// A name for people, 1 to 200 characters.
-    #[schema(min_length = 1, max_length = 200)]
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f][^\\x00-\\x1f\\x7f-\\x9f]*$"
+    )]
     pub name: String,
     /// Where its agent is reached: an http or https URL without user, query and fragment.
-    #[schema(max_length = 2000)]
+    #[schema(max_length = 2000, pattern = "^[Hh][Tt][Tt][Pp][Ss]?:[^\\s?#]+$")]
     pub base_url: Option<String>,
     /// Its address, where there is no base URL: an IP address or a host name.
-    #[schema(max_length = 253)]
+    #[schema(min_length = 1, max_length = 253, pattern = "^[A-Za-z0-9.:-]+$")]
     pub public_ip_address: Option<String>,
     /// Its agent's own token, 16 to 1024 printable characters without blanks. Never shown again.
-    #[schema(value_type = Option<String>, write_only, min_length = 16, max_length = 1024)]
+    #[schema(value_type = Option<String>, write_only, min_length = 16, max_length = 1024,
+        pattern = "^[!-~]+$")]
     pub token: Option<SecretString>,
 }
 
@@ -99,16 +104,21 @@ pub struct NewToolbox {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ToolboxChange {
     /// A name for people, 1 to 200 characters.
-    #[schema(min_length = 1, max_length = 200)]
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f][^\\x00-\\x1f\\x7f-\\x9f]*$"
+    )]
     pub name: Option<String>,
     /// Where its agent is reached; empty: no longer here.
-    #[schema(max_length = 2000)]
+    #[schema(max_length = 2000, pattern = "^([Hh][Tt][Tt][Pp][Ss]?:[^\\s?#]+)?$")]
     pub base_url: Option<String>,
     /// Its address; empty: no longer here.
-    #[schema(max_length = 253)]
+    #[schema(max_length = 253, pattern = "^[A-Za-z0-9.:-]*$")]
     pub public_ip_address: Option<String>,
     /// Its agent's own token, 16 to 1024 printable characters without blanks. Never shown again.
-    #[schema(value_type = Option<String>, write_only, min_length = 16, max_length = 1024)]
+    #[schema(value_type = Option<String>, write_only, min_length = 16, max_length = 1024,
+        pattern = "^[!-~]+$")]
     pub token: Option<SecretString>,
 }
 
@@ -122,7 +132,11 @@ pub struct NewServer {
     /// On which toolbox; it must be registered.
     pub toolbox_id: Uuid,
     /// Its container's name there, 1 to 255 bytes without control characters.
-    #[schema(min_length = 1, max_length = 255)]
+    #[schema(
+        min_length = 1,
+        max_length = 255,
+        pattern = "^[^\\s/\\x00-\\x1f\\x7f-\\x9f]([^\\x00-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f])?$"
+    )]
     pub name: String,
     /// Whether to watch it; yes, where it is not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -134,7 +148,11 @@ pub struct NewServer {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ServerChange {
     /// Its container's name, 1 to 255 bytes without control characters.
-    #[schema(min_length = 1, max_length = 255)]
+    #[schema(
+        min_length = 1,
+        max_length = 255,
+        pattern = "^[^\\s/\\x00-\\x1f\\x7f-\\x9f]([^\\x00-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f])?$"
+    )]
     pub name: Option<String>,
 }
 
