@@ -108,6 +108,31 @@ find_postgres() {
     return 1
 }
 
+# Prints "VERSION PATH" of the browser that tests use (crates/notifier/tests/it/browser.rs looks for the same names).
+find_browser() {
+    local name program version
+    for name in chromium chromium-browser google-chrome google-chrome-stable; do
+        program=$(command -v "$name") || continue
+        version=$(version_of '' "$program") || continue
+        printf '%s %s\n' "$version" "$program"
+        return 0
+    done
+    return 1
+}
+
+# Installs Debian packages. apt_install WHY PACKAGE…
+apt_install() {
+    local why=$1
+    shift
+    say "installing $* $why"
+    # RUNLEVEL=1: a package's service is not wanted, only its programs.
+    DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 sh -c \
+        'apt-get -qq update && apt-get -qq -y --no-install-recommends install "$@"' sh "$@" </dev/null >&2 ||
+        die "apt-get could not install $*"
+}
+
+can_apt() { is_root && have apt-get; }
+
 need_cargo() {
     have cargo || die "cargo was not found: install Rust 1.95 or newer (rustup is the usual way)"
     # aws-lc-rs and others compile C.

@@ -86,6 +86,15 @@ impl Picture {
         self.departed.get(account, topic)
     }
 
+    /// The end of what is nobody's any more, while that is remembered.
+    pub fn end_of(&self, topic: Topic) -> Option<&Arc<Told>> {
+        if self.has(topic) {
+            None
+        } else {
+            self.departed.last_of(topic)
+        }
+    }
+
     /// Servers that a viewer owns; all for who sees all.
     pub fn servers_of(&self, viewer: Viewer) -> impl Iterator<Item = &Arc<Told>> {
         let (all, own) = match viewer {

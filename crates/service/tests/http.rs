@@ -11,6 +11,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -241,4 +242,58 @@ async fn every_request_has_an_id_that_its_answer_and_its_problem_tell() {
         (Some("theirs"), "mine-3")
     );
     served.stop().await;
+}
+
+#[tokio::test]
+async fn who_takes_nothing_of_a_stream_is_closed_and_who_is_slow_is_not() {
+    let (open, mut ended) = mpsc::channel::<()>(1);
+    let endless = move || {
+        let open = open.clone();
+        // Held by the body: when it is dropped, the connection has ended.
+        async move { Body::new(Endless(open)) }
+    };
+    let listener = http::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let (address, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
+    let router = Router::new().route("/", get(endless));
+    let write_time = Duration::from_millis(400);
+    let serving = http::serve_streams(listener, router, Bounds::default(), write_time, shutdown.clone());
+    let task = tokio::spawn(serving);
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
+    // Reads now and then, for several times as long as one may read nothing: more than the network holds comes through.
+    let mut buffer = vec![0; 1 << 20];
+    for _ in 0..20 {
+        tokio::time::sleep(write_time / 4).await;
+        stream.read_exact(&mut buffer).await.unwrap();
+    }
+    // And then never again.
+    assert_eq!(soon("the end of the stream", ended.recv()).await, Some(()));
+    drop(stream);
+    shutdown.cancel();
+    soon("the end of the listener", task).await.unwrap().unwrap();
+}
+
+/// A body without an end, that says when it is dropped.
+struct Endless(mpsc::Sender<()>);
+
+impl Drop for Endless {
+    fn drop(&mut self) {
+        let _ = self.0.try_send(());
+    }
+}
+
+impl axum::body::HttpBody for Endless {
+    type Data = axum::body::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
+        let bytes = axum::body::Bytes::from_static(&[b'x'; 16 << 10]);
+        std::task::Poll::Ready(Some(Ok(hyper::body::Frame::data(bytes))))
+    }
 }

@@ -175,12 +175,13 @@ fn what_kind_of_change_it_is() {
 #[test]
 fn who_is_told() {
     let crashed = || status("error", "unhealthy", was("running", "healthy"));
-    let cases: [(
-        &str,
+    type Case = (
+        &'static str,
         fn(&mut WebhookEntry),
         fn(&mut ServerStatus),
         Result<(), Why>,
-    ); 14] = [
+    );
+    let cases: [Case; 14] = [
         ("everything", |_| {}, |_| {}, Ok(())),
         (
             "switched off",

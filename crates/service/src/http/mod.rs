@@ -21,11 +21,11 @@ use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 pub use problem::{PROBLEM, Problem, problem};
 pub use request_id::{REQUEST_ID, RequestId, request_id};
-pub use server::{Bounds, serve};
+pub use server::{Bounds, serve, serve_streams};
 
 use crate::Readiness;
 
@@ -71,14 +71,27 @@ pub fn metrics_text() -> prometheus::Result<String> {
     prometheus::TextEncoder::new().encode_to_string(&prometheus::default_registry().gather())
 }
 
+/// Connections that may wait to be accepted: all clients come back at once after a restart, and the 128 that a listener has
+/// by default would send most of them away.
+const BACKLOG: u32 = 4096;
+
 /// Listens on `address`.
 ///
 /// # Errors
 /// When the address cannot be had, naming it.
+#[expect(clippy::unused_async, reason = "listening needs the runtime it is asked in")]
 pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("failed to listen on {address}"))
+    let listen = || {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        }?;
+        // As a listener has it by default: a port that was just left can be had again.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().with_context(|| format!("failed to listen on {address}"))
 }
 
 /// The URL under which a listener is reached from this machine.

@@ -4,6 +4,7 @@
 //! head in time is closed, idle ones between requests too. The number of connections and the size of a head are
 //! bounded as well. Connections may be upgraded (WebSockets): they keep their place for as long as they are open.
 
+use std::future::Future as _;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -25,6 +26,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
 /// Largest head of a request, in bytes: browsers' with their cookies and tokens have some thousand.
@@ -55,6 +57,10 @@ impl Default for Bounds {
     }
 }
 
+/// How long a peer may take nothing of what is written to it, unless told otherwise: who has stopped reading for so long
+/// is gone.
+const WRITE: Duration = Duration::from_secs(30);
+
 /// Serves `router` until `shutdown`, then finishes the requests under way. Every request learns its peer's address as
 /// `ConnectInfo<SocketAddr>`. What was upgraded is its handler's to end.
 ///
@@ -64,6 +70,21 @@ pub async fn serve(
     listener: TcpListener,
     router: Router,
     bounds: Bounds,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    serve_streams(listener, router, bounds, WRITE, shutdown).await
+}
+
+/// As [`serve`], for streams that go on for as long as their readers read: one that takes nothing for `write_time` is
+/// closed, upgraded or not.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_streams(
+    listener: TcpListener,
+    router: Router,
+    bounds: Bounds,
+    write_time: Duration,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let metrics = Metrics::new();
@@ -95,6 +116,8 @@ pub async fn serve(
         };
         let held = Held {
             stream,
+            write_time,
+            stuck: None,
             _place: place,
             _open: Open::new(&metrics.open),
         };
@@ -157,8 +180,15 @@ fn reason(error: &hyper::Error) -> &'static str {
         error if error.is_timeout() => "slow_head",
         error if error.is_parse_too_large() => "large_head",
         error if error.is_parse() => "no_http",
+        error if is_slow(error) => "slow_reader",
         _ => "cut",
     }
+}
+
+fn is_slow(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error);
+    let source = source.and_then(|source| source.downcast_ref::<io::Error>());
+    source.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
 }
 
 #[derive(Clone)]
@@ -186,8 +216,29 @@ impl Metrics {
 /// A connection with its place: an upgrade hands on the stream alone, and that is how the place goes with it.
 struct Held {
     stream: TcpStream,
+    write_time: Duration,
+    /// Runs out when the peer has taken nothing for too long; there is none while it takes.
+    stuck: Option<Pin<Box<Sleep>>>,
     _place: OwnedSemaphorePermit,
     _open: Open,
+}
+
+impl Held {
+    /// What a write came to, or that it has come to nothing for too long.
+    fn in_time(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.stuck = None;
+            return written;
+        }
+        let write_time = self.write_time;
+        let stuck = self
+            .stuck
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(write_time)));
+        match stuck.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
 }
 
 /// Counts a connection in until it is dropped.
@@ -218,7 +269,8 @@ impl AsyncRead for Held {
 
 impl AsyncWrite for Held {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.in_time(cx, written)
     }
 
     fn poll_write_vectored(
@@ -226,7 +278,8 @@ impl AsyncWrite for Held {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        self.in_time(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {

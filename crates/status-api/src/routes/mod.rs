@@ -9,6 +9,7 @@ pub(crate) mod intents;
 pub(crate) mod refresh;
 pub(crate) mod registry;
 pub(crate) mod servers;
+pub(crate) mod tickets;
 pub(crate) mod toolbox_registry;
 pub(crate) mod toolboxes;
 pub(crate) mod webhooks;
@@ -72,4 +73,5 @@ pub(crate) fn operations() -> OpenApiRouter<App> {
         .routes(routes!(deliveries::replay_dead_letter))
         .routes(routes!(commands::list_commands))
         .routes(routes!(commands::get_command))
+        .routes(routes!(tickets::create_ticket))
 }

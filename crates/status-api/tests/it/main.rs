@@ -18,4 +18,6 @@ mod outages;
 mod queries;
 mod refreshing;
 mod registry;
+mod replicas;
 mod stand_in;
+mod tickets;

@@ -46,7 +46,12 @@ fn words(problem: &Problem) -> String {
         (_, true) => title,
         (false, false) => format!("{title}: {detail}"),
     };
-    if let Some(field) = &problem.field {
+    // Often the detail begins with it.
+    if let Some(field) = problem
+        .field
+        .as_ref()
+        .filter(|field| !text.contains(field.as_str()))
+    {
         text.push_str(&format!(" (field {})", clean(field)));
     }
     if let Some(command) = &problem.command_id {
@@ -106,7 +111,8 @@ mod tests {
             problem(404, "not found", "not found: no such server", &json!({})),
             problem(409, "conflict", "a stop is under way", &json!({"commandId": id})),
             problem(412, "precondition failed", "", &json!({})),
-            problem(422, "", "name is empty", &json!({"field": "name"})),
+            problem(422, "", "it is empty", &json!({"field": "name"})),
+            problem(422, "bad request", "name: it is empty", &json!({"field": "name"})),
             problem(429, "too many requests", "10 a second", &json!({})),
             problem(500, "internal error", "see the log", &json!({"requestId": "abc"})),
             problem(503, "unavailable", "the database is away", &json!({})),

@@ -26,9 +26,12 @@ struct Heard {
     body: String,
 }
 
+/// Status, body, and `Retry-After`.
+type Reply = (u16, String, Option<&'static str>);
+
 #[derive(Clone, Default)]
 struct Canned {
-    answers: Arc<Mutex<VecDeque<(u16, String, Option<&'static str>)>>>,
+    answers: Arc<Mutex<VecDeque<Reply>>>,
     heard: Arc<Mutex<Vec<Heard>>>,
 }
 
@@ -75,7 +78,7 @@ fn quick() -> Limits {
     }
 }
 
-async fn serve(answers: Vec<(u16, String, Option<&'static str>)>) -> (Client, Canned) {
+async fn serve(answers: Vec<Reply>) -> (Client, Canned) {
     let canned = Canned::default();
     *canned.answers.lock().unwrap() = answers.into();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -86,12 +89,12 @@ async fn serve(answers: Vec<(u16, String, Option<&'static str>)>) -> (Client, Ca
     (Client::new(&base, Some("hush".into()), quick()).unwrap(), canned)
 }
 
-fn page(items: &serde_json::Value, next: Option<&str>, stale: bool) -> (u16, String, Option<&'static str>) {
+fn page(items: &serde_json::Value, next: Option<&str>, stale: bool) -> Reply {
     let page = serde_json::json!({ "items": items, "next": next, "stale": stale });
     (200, page.to_string(), None)
 }
 
-fn accepted() -> (u16, String, Option<&'static str>) {
+fn accepted() -> Reply {
     let accepted = serde_json::json!({
         "command": {"commandId": id(500), "kind": "start", "requestedBy": "a", "outcome": "under_way",
                     "requestedAt": "2026-11-22T12:00:00Z"},

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
+use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::Instant;
 use uuid::Uuid;
 use wire::api::{Accepted, CommandOutcomeLabel, CommandRecord};
@@ -73,6 +74,7 @@ pub async fn run(
 ) -> Result<Exit, Failure> {
     let client = context.client().await?;
     let found = find::servers(&client, servers).await;
+    let waiting = Spinner::start(verb.as_str(), wait);
     let each = found.into_iter().map(|found| async {
         let found = found?;
         let accepted = carry_out(&client, &found, verb, monitor, wait).await;
@@ -86,17 +88,42 @@ pub async fn run(
             Ok((found, accepted)) => {
                 failures.ended(command::exit(accepted.command.outcome, !wait.is_zero()));
                 if !context.global.json {
-                    context.print(&command::line(&found.name, &accepted, context.look()));
+                    let line = command::line(&found.name, &accepted, context.look());
+                    waiting.0.suspend(|| context.print(&line));
                 }
                 answers.push(accepted);
             }
-            Err(failure) => failures.add(context, failure),
+            Err(failure) => waiting.0.suspend(|| failures.add(context, failure)),
         }
     }
+    drop(waiting);
     if context.global.json {
         context.print(&crate::show::json(&answers));
     }
     failures.end()
+}
+
+/// Something that moves while a person waits; nothing where standard error is no terminal.
+struct Spinner(ProgressBar);
+
+impl Spinner {
+    fn start(verb: &'static str, wait: Duration) -> Self {
+        if wait.is_zero() {
+            return Self(ProgressBar::hidden());
+        }
+        let bar = ProgressBar::new_spinner().with_message(verb);
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} … {elapsed}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(120));
+        Self(bar)
+    }
+}
+
+impl Drop for Spinner {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
 }
 
 async fn carry_out(

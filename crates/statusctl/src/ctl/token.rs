@@ -58,6 +58,9 @@ pub async fn run(context: &Context, options: &Options) -> Result<(), Failure> {
         Some(_) => Role::Authenticated,
         None => Role::ServiceRole,
     });
+    if options.lasts.as_secs() == 0 {
+        return Err(Failure::usage("a token must last for a second at least (--for)"));
+    }
     let lasts = SignedDuration::try_from(options.lasts)
         .map_err(|_| Failure::usage("a token cannot last that long"))?;
     let minting = Minting {

@@ -183,6 +183,13 @@ mod tests {
         let going = record(CommandKind::Stop, UnderWay, None);
         insta::assert_snapshot!("command_under_way", details(&going, look(None)));
         insta::assert_snapshot!("command_json", crate::show::json(&failed));
+        // What `start` and the like print of each server.
+        let running = server(1, "mcp-github", StateLabel::Running, HealthLabel::Healthy);
+        let accepted = Accepted {
+            command: record(CommandKind::Start, CommandOutcomeLabel::Succeeded, None),
+            status: Some(running),
+        };
+        insta::assert_snapshot!("commands_json", crate::show::json(&[accepted]));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use domain::ReasonCode;
 use uuid::Uuid;
 use wire::api::Server;
 
@@ -53,20 +54,36 @@ pub(crate) fn sort(servers: &mut [Server], toolboxes: &Toolboxes, by: Sort) {
 
 /// Why it is as it is, in a few words: an error, a command, an override, or that nobody watches.
 pub(crate) fn why(server: &Server) -> String {
-    let mut reasons = Vec::new();
-    if let Some(error) = &server.last_error {
-        reasons.push(error.message.clone());
-    }
-    if let Some(command) = &server.command {
-        reasons.push(format!("{} under way", command.action.as_str()));
-    }
-    if let Some(word) = &server.r#override {
-        reasons.push(format!("operator's word until {}", instant(word.until)));
-    }
-    if !server.monitored {
-        reasons.push("not monitored".to_owned());
-    }
-    reasons.join("; ")
+    let error = server.last_error.as_ref();
+    let command = server.command.as_ref().map(|command| command.action.as_str());
+    reasons(
+        error.map(|error| (error.code.as_str(), error.message.as_str())),
+        command,
+        server.r#override.is_some(),
+        server.monitored,
+    )
+}
+
+/// The same of its parts. What the error itself says is not said again.
+pub(crate) fn reasons(
+    error: Option<(&str, &str)>,
+    command: Option<&str>,
+    overridden: bool,
+    monitored: bool,
+) -> String {
+    let code = error.map(|(code, _)| code);
+    let says = |reason: ReasonCode| code == Some(reason.as_str());
+    let message = error.map(|(_, message)| message.to_owned());
+    let command = command.map(|action| format!("{action} under way"));
+    let word = overridden && !says(ReasonCode::OperatorOverride);
+    let unwatched = !monitored && !says(ReasonCode::NotMonitored);
+    let all = [
+        message,
+        command,
+        word.then(|| "an operator's word".to_owned()),
+        unwatched.then(|| "not monitored".to_owned()),
+    ];
+    all.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 /// The list.

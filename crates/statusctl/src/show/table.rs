@@ -9,7 +9,7 @@ use crate::show::{Look, Tint, clean};
 
 const GAP: usize = 2;
 /// What a column that gives way keeps: enough to tell one name from another.
-const LEAST: usize = 14;
+const LEAST: usize = 12;
 
 /// One column.
 #[derive(Debug, Clone, Copy)]
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn narrower_and_narrower() {
-        let widths = [80, 60, 45, 40, 10];
+        let widths = [80, 60, 45, 35, 10];
         let tables: Vec<String> = widths
             .iter()
             .map(|width| format!("{width:-<width$}\n{}", table(Some(*width), false)))

@@ -97,7 +97,10 @@ pub(crate) fn servers() -> Vec<Server> {
             r#override: Some(Override {
                 until: at("2026-11-22T14:00:00Z"),
             }),
-            last_error: Some(error("override", "moved to another machine")),
+            last_error: Some(error(
+                "operator_override",
+                "set by an operator until 2026-11-22T14:00:00Z: moved",
+            )),
             ..server(6, "mcp-mail", State::Stopped, Unknown)
         },
         Server {

@@ -4,6 +4,7 @@
 mod events;
 mod poll;
 mod screen;
+mod seen;
 mod table;
 
 use std::io::{IsTerminal as _, Write as _};

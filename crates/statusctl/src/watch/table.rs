@@ -6,72 +6,14 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use uuid::Uuid;
 use wire::api::{Server, Toolbox};
-use wire::{ServerStatus, StatusEvent, ToolboxEvent};
+use wire::{StatusEvent, ToolboxEvent};
 
 use crate::ctl::servers::Filters;
 use crate::show::table::{Cell, Column, cut, render};
 use crate::show::trouble::{health_tint, tint, trouble};
 use crate::show::when::{since, span};
 use crate::show::{Look, counted};
-
-/// A server, as far as it is shown.
-#[derive(Debug, Clone)]
-struct Seen {
-    id: Uuid,
-    toolbox: Uuid,
-    name: String,
-    state: String,
-    health: String,
-    /// While it runs.
-    started: Option<Timestamp>,
-    changed: Option<Timestamp>,
-    /// How old the knowledge is, in seconds; events do not tell, because a sign of life is none.
-    age: Option<u64>,
-    why: String,
-    explained: bool,
-}
-
-impl From<&ServerStatus> for Seen {
-    fn from(status: &ServerStatus) -> Self {
-        let error = status.last_error.as_ref().map(|error| error.message.clone());
-        let command = status.command.as_ref();
-        let reasons = error
-            .clone()
-            .into_iter()
-            .chain(command.map(|command| format!("{} under way", command.action.as_str())))
-            .chain(status.override_until.map(|_| "operator's word".to_owned()))
-            .chain((!status.monitored).then(|| "not monitored".to_owned()));
-        Self {
-            id: status.server_id,
-            toolbox: status.toolbox_id,
-            name: status.name.clone(),
-            state: status.state.clone(),
-            health: status.health.clone(),
-            started: status.last_started.filter(|_| status.state == "running"),
-            changed: Some(status.changed_at),
-            age: None,
-            why: reasons.collect::<Vec<_>>().join("; "),
-            explained: error.is_some(),
-        }
-    }
-}
-
-impl From<&Server> for Seen {
-    fn from(server: &Server) -> Self {
-        Self {
-            id: server.server_id,
-            toolbox: server.toolbox_id,
-            name: server.name.clone(),
-            state: server.state.as_str().to_owned(),
-            health: server.health.as_str().to_owned(),
-            started: server.last_started.filter(|_| server.uptime.is_some()),
-            changed: server.changed_at,
-            age: server.age,
-            why: crate::show::server::why(server),
-            explained: server.last_error.is_some(),
-        }
-    }
-}
+use crate::watch::seen::Seen;
 
 /// The names of toolboxes, as they become known.
 #[derive(Debug, Default)]
@@ -255,6 +197,8 @@ impl Board {
 
 #[cfg(test)]
 mod tests {
+    use wire::ServerStatus;
+
     use super::*;
 
     fn event(n: u128, version: u64, state: &str, health: &str, error: Option<&str>) -> StatusEvent {

@@ -90,6 +90,19 @@ fn watch(data_dir: &Path) -> (Child, BufReader<std::process::ChildStdout>) {
     (child, out)
 }
 
+/// The exit code and the JSON of a command that ends by itself.
+fn asked(data_dir: &Path, arguments: &[&str]) -> (Option<i32>, Value) {
+    let output = Command::new(env!("CARGO_BIN_EXE_statusctl"))
+        .args(arguments)
+        .arg("--data-dir")
+        .arg(data_dir)
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let answer = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {told}"));
+    (output.status.code(), answer)
+}
+
 #[test]
 fn a_start_a_watch_and_an_orderly_end() {
     let dir = tempfile::tempdir().unwrap();
@@ -100,6 +113,7 @@ fn a_start_a_watch_and_an_orderly_end() {
         "/database/url",
         "/services/dtma-poller/url",
         "/services/status-mapper/url",
+        "/services/status-api/url",
         "/sim/url",
     ] {
         assert!(
@@ -121,6 +135,23 @@ fn a_start_a_watch_and_an_orderly_end() {
     }
     watching.kill().unwrap();
     watching.wait().unwrap();
+
+    // Asked without a word about where: the address and the token are those of the folder.
+    let (code, listed) = asked(dir.path(), &["list", "--json"]);
+    assert_eq!((code, listed.as_array().unwrap().len()), (Some(0), 9));
+    wait("a doctor who finds nothing", || {
+        let (code, findings) = asked(dir.path(), &["doctor", "--probe", "--json"]);
+        let findings = findings.as_array().unwrap();
+        let well = findings.iter().all(|finding| finding["level"] == "ok");
+        assert!(findings.len() > 10, "{findings:?}");
+        (code == Some(0) && well).then_some(())
+    });
+    let (code, findings) = asked(
+        dir.path(),
+        &["doctor", "--nats-url", "nats://127.0.0.1:1", "--json"],
+    );
+    assert_eq!(code, Some(1));
+    assert_eq!(findings[0]["runbook"], "runbook#nats-unreachable");
 
     up.signal(Signal::TERM);
     assert!(up.ends().success());
@@ -177,15 +208,19 @@ fn killed_it_leaves_nothing_running_and_starts_again() {
 #[test]
 fn watching_nothing_says_so() {
     let dir = tempfile::tempdir().unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_statusctl"))
-        .args(["watch", "--data-dir"])
-        .arg(dir.path())
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let text = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        text.contains("nothing runs on") && text.contains("statusctl up"),
-        "{text}"
-    );
+    for arguments in [&["watch"][..], &["list"], &["start", "x"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_statusctl"))
+            .args(arguments)
+            .arg("--data-dir")
+            .arg(dir.path())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(6));
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            text.contains("nothing runs on") && text.contains("statusctl up"),
+            "{text}"
+        );
+        assert_eq!(text.lines().count(), 1, "{text}");
+    }
 }

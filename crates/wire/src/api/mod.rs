@@ -8,6 +8,7 @@ mod command;
 mod fleet;
 mod registry;
 mod server;
+mod ticket;
 mod webhook;
 
 pub use command::{
@@ -19,6 +20,7 @@ pub use registry::{
     NewServer, NewToolbox, ServerChange, Toolbox, ToolboxChange, ToolboxLabel, ToolboxPage,
 };
 pub use server::{HealthLabel, History, HistoryEntry, Override, Server, ServerPage, StateLabel};
+pub use ticket::Ticket;
 pub use webhook::{
     DeadLetter, DeadLetterPage, NewWebhook, Webhook, WebhookChange, WebhookFilters, WebhookLog,
     WebhookOptions, WebhookPage, WebhookRotation, WebhookSent, WebhookWithSecret,

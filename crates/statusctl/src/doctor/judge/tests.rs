@@ -3,14 +3,17 @@
 use std::collections::HashSet;
 
 use bus::{Backlog, Difference, Inspection};
+use domain::ToolboxId;
 use store::inspect::{LateCommands, Migrations};
 use store::registry::{Registry, RegistryToolbox, Unusable};
 use wire::{InstanceEntry, ToolboxEntry, streams};
 
 use super::*;
-use crate::doctor::base;
+use crate::doctor::agents::Probe;
+use crate::doctor::base::{self, Unresponsive};
 use crate::doctor::finding::{Level, exit, report};
-use crate::exit::Failure;
+use crate::doctor::services::Services;
+use crate::exit::{Exit, Failure};
 use crate::show::testing::{at, id, look};
 
 fn thing(of: &str, found: Found) -> Inspected {
