@@ -108,6 +108,14 @@ find_postgres() {
     return 1
 }
 
+# Prints "VERSION PATH" of the library that tests verify webhooks' signatures with, a Python wheel
+# (crates/notifier/tests/webhooks/verify.rs looks there).
+VERIFIER_VERSION=1.1.0
+find_verifier() {
+    local wheel=$USER_CACHE/standardwebhooks/$VERIFIER_VERSION/standardwebhooks-$VERIFIER_VERSION-py3-none-any.whl
+    [[ -f $wheel ]] && have python3 && printf '%s %s\n' "$VERIFIER_VERSION" "$wheel"
+}
+
 # Prints "VERSION PATH" of the browser that tests use (crates/notifier/tests/it/browser.rs looks for the same names).
 find_browser() {
     local name program version

@@ -203,7 +203,7 @@ mod tests {
             ("--origins", "https://app.example/path"),
             ("--origins", "*"),
             ("--sealing-key", "short"),
-            ("--webhook-give-up", "8d"),
+            ("--webhook-give-up", "96h"),
             ("--webhook-backoff", "5s,1ms"),
             ("--webhook-timeout", "1h"),
         ] {

@@ -34,6 +34,9 @@ pub(crate) async fn take(hooks: &Hooks, message: Delivery) -> Verdict {
         tracing::debug!(sequence = message.sequence, "a status event cannot be read");
         return Verdict::Done;
     };
+    if let StatusEvent::Status(status) = &event {
+        hooks.names.learn(server, &status.name);
+    }
     match tell(hooks, &message, &event, &endpoints).await {
         Ok(()) => Verdict::Done,
         Err(error) => Verdict::Retry {

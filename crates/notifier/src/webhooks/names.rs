@@ -16,7 +16,7 @@ const EVERY: Duration = Duration::from_secs(10);
 
 type Names = HashMap<ServerId, String>;
 
-/// The names of all servers that somebody is told of, as of the last look and the one before.
+/// The names of all servers that somebody is told of, as of the last look and the one before, with what changed since.
 #[derive(Debug, Clone)]
 pub(crate) struct LastNames {
     fleet: Fleet,
@@ -38,6 +38,12 @@ impl LastNames {
         }
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.iter().find_map(|names| names.get(&server)).cloned()
+    }
+
+    /// Learns what a server is called, from a change of it: it may be gone before the next look.
+    pub(crate) fn learn(&self, server: ServerId, name: &str) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known[0].insert(server, name.to_owned());
     }
 
     /// Looks from time to time, until `shutdown`.

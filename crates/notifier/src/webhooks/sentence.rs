@@ -19,13 +19,16 @@ fn of_status(status: &ServerStatus, before: Option<&Previous>) -> String {
     let (name, state, health) = (&status.name, &status.state, &status.health);
     let why = why(status);
     if let Some(until) = status.override_until {
-        return format!("{name} is {state} and {health} by an operator's word until {until}{why}");
+        return format!(
+            "{name} is {} by an operator's word until {until}{why}",
+            being(state)
+        );
     }
     if !status.monitored && state == "unknown" {
         return format!("{name} is no longer watched");
     }
     let Some(before) = before else {
-        return format!("{name} is new here and {state}{why}");
+        return format!("{name} is new here and {}{why}", being(state));
     };
     let recovered = (before.state == "error" || before.health == "unhealthy")
         && state == "running"
@@ -35,13 +38,22 @@ fn of_status(status: &ServerStatus, before: Option<&Previous>) -> String {
         format!("{name} {recovered}went from {} to {state}{why}", before.state)
     } else if before.health != *health {
         format!(
-            "{name} {recovered}went from {} to {health} while {state}{why}",
-            before.health
+            "{name} {recovered}went from {} to {health} while {}{why}",
+            before.health,
+            being(state)
         )
     } else if !why.is_empty() {
-        format!("{name} is {state} for another reason{why}")
+        format!("{name} is {} for another reason{why}", being(state))
     } else {
         format!("{name} is {state} in another container")
+    }
+}
+
+/// A state behind "is".
+fn being(state: &str) -> &str {
+    match state {
+        "error" => "in error",
+        state => state,
     }
 }
 
