@@ -59,7 +59,10 @@ async fn who_is_down_at_first_gets_everything_exactly_as_signed() {
     for attempts in received.values() {
         // More than twice where the crash left one under way.
         assert!(attempts.len() >= 2);
-        assert!(attempts.iter().all(|one| one.body == attempts[0].body), "to the byte");
+        assert!(
+            attempts.iter().all(|one| one.body == attempts[0].body),
+            "to the byte"
+        );
         told.insert(attempts[0].version().0);
     }
     assert_eq!(told.len(), 12, "every event");

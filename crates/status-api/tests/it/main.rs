@@ -21,3 +21,4 @@ mod registry;
 mod replicas;
 mod stand_in;
 mod tickets;
+mod webhooks;
