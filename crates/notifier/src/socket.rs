@@ -89,10 +89,15 @@ async fn serve(app: App, mut socket: WebSocket, place: Result<Place, Full>, prin
         Err(full) => Ending::Full(full),
     };
     app.metrics().closed(ending.reason());
-    if ending != Ending::Left {
-        // Who does not read does not get it, and is not waited for.
-        let _ = timeout(FAREWELL, farewell(&mut socket, ending)).await;
-    }
+    // Who does not read does not get it, and is not waited for.
+    let _ = timeout(FAREWELL, async {
+        match ending {
+            // Answers a closing with a closing.
+            Ending::Left => while let Some(Ok(_)) = socket.recv().await {},
+            ending => drop(farewell(&mut socket, ending).await),
+        }
+    })
+    .await;
 }
 
 /// Longest time to part.

@@ -174,6 +174,8 @@ impl Session {
     /// The end of a server that the viewer saw as its owner, or because he sees all.
     fn gone<'a>(&self, id: ServerId, picture: &'a Picture) -> Option<&'a Arc<Told>> {
         match self.viewer() {
+            // Where it goes on as another's it is not there for this one.
+            Viewer::Account(_) if picture.server(id).is_some() => None,
             Viewer::Account(account) => picture.departed(account, Topic::Server(id)),
             Viewer::All => picture.end_of(Topic::Server(id)),
         }

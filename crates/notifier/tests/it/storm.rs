@@ -1,6 +1,6 @@
 //! A storm of changes, and clients that come and go in it: in the end each holds the last of what it may see.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -23,8 +23,17 @@ const SEED: u64 = 20_261_128;
 /// Who hears nothing for so long leaves.
 const QUIET: Duration = Duration::from_millis(500);
 
-/// What there is in the end, by server: whose, which version, gone or not.
-type Truth = BTreeMap<Uuid, (u128, u64, bool)>;
+/// What there is in the end, by server.
+type Truth = BTreeMap<Uuid, Server>;
+
+#[derive(Debug)]
+struct Server {
+    account: u128,
+    version: u64,
+    gone: bool,
+    /// Whose it was at some time.
+    owners: BTreeSet<u128>,
+}
 
 fn owner(server: u128) -> u128 {
     server % ACCOUNTS + 1
@@ -94,7 +103,8 @@ impl Watcher {
     }
 
     fn is_right(&self, truth: &Truth) -> bool {
-        self.held.present && self.wrong(truth).is_empty()
+        // Of servers that all are another's by now, nothing is ever present.
+        (self.held.present || self.named.is_some()) && self.wrong(truth).is_empty()
     }
 
     /// Until so many messages have come, nothing more comes, or what it holds is the truth.
@@ -154,20 +164,18 @@ impl Watcher {
     /// Where what it holds is not what is.
     fn wrong(&self, truth: &Truth) -> Vec<String> {
         let mut wrong = Vec::new();
-        for (server, (account, version, gone)) in truth {
-            let wants = self.named.as_ref().map_or_else(
-                || self.account.is_none_or(|mine| mine == *account),
-                |named| named.contains(server),
-            );
-            let want = (wants && !gone).then_some(*version);
-            let have = self.held.servers.get(server).map(|(version, _)| *version);
+        for (id, server) in truth {
+            let sees = self.account.is_none_or(|mine| mine == server.account);
+            let wants = self.named.as_ref().is_none_or(|named| named.contains(id));
+            let want = (sees && wants && !server.gone).then_some(server.version);
+            let have = self.held.servers.get(id).map(|(version, _)| *version);
             if have != want {
-                wrong.push(format!("{server}: {have:?} for {want:?}"));
+                wrong.push(format!("{id}: {have:?} for {want:?}"));
             }
         }
         let foreign = self.held.heard_of.iter().filter(|heard| {
-            let whose = truth.get(heard).map(|(account, ..)| *account);
-            self.account.is_some() && whose != self.account
+            let owners = &truth[heard].owners;
+            self.account.is_some_and(|mine| !owners.contains(&mine))
         });
         wrong.extend(foreign.map(|server| format!("heard of {server}, another's")));
         wrong
@@ -198,24 +206,39 @@ async fn in_the_end_everybody_holds_the_last_of_everything() {
     }
     let mut random = StdRng::seed_from_u64(SEED);
     let mut now: Truth = (1..=SERVERS)
-        .map(|server| (id(server), (owner(server), 1, false)))
+        .map(|server| {
+            let account = owner(server);
+            let known = Server {
+                account,
+                version: 1,
+                gone: false,
+                owners: BTreeSet::from([account]),
+            };
+            (id(server), known)
+        })
         .collect();
     for _ in 0..CHANGES / 200 {
         let mut batch = Vec::new();
-        for _ in 0..200 {
-            let server = random.random_range(1..=SERVERS);
-            let (account, version, gone) = now.get_mut(&id(server)).unwrap();
-            *version += 1;
-            *gone = random.random_bool(0.05);
-            batch.push(if *gone {
-                deleted(server, *account, *version)
+        while batch.len() < 200 {
+            let number = random.random_range(1..=SERVERS);
+            let server = now.get_mut(&id(number)).unwrap();
+            server.version += 1;
+            match random.random_range(0..100) {
+                0..5 => server.gone = true,
+                5..8 if !server.gone => {
+                    // To another account: an end for the one, a status for the other.
+                    batch.push(deleted(number, server.account, server.version));
+                    server.version += 1;
+                    server.account = random.random_range(1..=ACCOUNTS);
+                    server.owners.insert(server.account);
+                }
+                _ => server.gone = false,
+            }
+            batch.push(if server.gone {
+                deleted(number, server.account, server.version)
             } else {
-                status(
-                    server,
-                    *account,
-                    *version,
-                    ["running", "stopped", "error"][random.random_range(0..3)],
-                )
+                let state = ["running", "stopped", "error"][random.random_range(0..3)];
+                status(number, server.account, server.version, state)
             });
         }
         ground.publish(&batch).await;

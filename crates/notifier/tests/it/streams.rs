@@ -268,3 +268,23 @@ async fn an_event_is_passed_on_as_it_was_published_with_its_trace() {
     };
     assert_eq!(told["event"], body);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_closes_is_answered_and_forgotten() {
+    let ground = Ground::new().await;
+    let replica = ground.replica().await;
+    let mut socket = Socket::of(&replica, &token(1)).await;
+    socket.send(json!({"type": "subscribe", "servers": "all"})).await;
+    assert_eq!(replica.hub.waiting().len(), 1);
+    socket.inner.close(None).await.unwrap();
+    let mut held = Held::default();
+    let closed = loop {
+        match socket.receive().await {
+            Ok(message) => held.take(&message),
+            Err(closed) => break closed,
+        }
+    };
+    assert_ne!(closed.code, 1006, "closed in order");
+    crate::ground::eventually("it is forgotten", async || replica.hub.waiting().is_empty()).await;
+    replica.stop().await;
+}
