@@ -361,6 +361,27 @@ pub async fn count_unannounced(
     Ok((uncount(row.all), uncount(row.unmonitored)))
 }
 
+/// How many toolboxes there are of each label, of one account or of all.
+///
+/// # Errors
+/// Whatever the database refuses.
+pub async fn count_toolboxes(
+    executor: impl PgExecutor<'_>,
+    account: Option<AccountId>,
+) -> Result<Vec<(String, u64)>> {
+    let rows = sqlx::query!(
+        r#"SELECT agent_status AS "status!", count(*) AS "count!" FROM account_tool_environments
+        WHERE user_id IS NOT NULL AND ($1::uuid IS NULL OR user_id = $1) GROUP BY 1"#,
+        account.map(|account| account.0) as Option<Uuid>,
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.status, uncount(row.count)))
+        .collect())
+}
+
 /// The watched server of which the least is known for the longest time, of one account or of all.
 ///
 /// Reads the whole table of instances, as the sweep does: not to be asked at every request.
