@@ -61,10 +61,11 @@ impl App {
     /// The bus.
     ///
     /// # Errors
-    /// 503 before the first connection.
+    /// 503 while there is no connection: what nobody can be told of is not begun.
     pub(crate) fn bus(&self) -> Result<Bus> {
         self.line
             .get()
+            .filter(Bus::is_connected)
             .ok_or_else(|| Refusal::unavailable("NATS is away; ask again later"))
     }
 

@@ -143,3 +143,73 @@ fn method(method: &Method) -> &'static str {
         _ => "_OTHER",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ::access::Verifier;
+    use axum::Router;
+    use axum::body::{Body, to_bytes};
+    use axum::middleware::{from_fn, from_fn_with_state};
+    use axum::routing::get;
+    use clap::Parser as _;
+    use serde_json::Value;
+    use service::http::request_id;
+    use store::{Database, DatabaseOptions};
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::line::Line;
+    use crate::{Config, run};
+
+    async fn answer(path: &str) -> (u16, Value) {
+        let config = Config::parse_from([
+            "status-api",
+            "--database-url",
+            "postgres://u:p@127.0.0.1:1/d",
+            "--jwt-secret",
+            "a secret of at least thirty-two bytes",
+        ]);
+        let options = DatabaseOptions::new(config.database.database_url.clone());
+        let database = Database::connect_lazy(&options).unwrap();
+        let (verifier, _) = Verifier::from_options(&config.access).unwrap();
+        let (_connected, line) = Line::new();
+        let app = run::assemble(&config, database, line, verifier);
+        let router = Router::new()
+            .route("/panics", get(panics))
+            .route("/hangs", get(std::future::pending::<()>))
+            .route("/fails", get(async || StatusCode::IM_A_TEAPOT))
+            .layer(from_fn_with_state(app, boundary))
+            .layer(from_fn(request_id));
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        assert_eq!(response.headers()[header::CONTENT_TYPE], PROBLEM);
+        let body = to_bytes(response.into_body(), 10_000).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    async fn panics() -> &'static str {
+        panic!("s3cret")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whatever_fails_is_a_problem_document() {
+        for (path, expected) in [
+            ("/panics", 500),
+            ("/hangs", 503),
+            ("/fails", 418),
+            ("/nothing", 404),
+            ("/hangs?wait=5s", 503),
+        ] {
+            let begun = Instant::now();
+            let (status, body) = answer(path).await;
+            assert_eq!(status, expected, "{path}");
+            assert_eq!(body["status"], expected, "{path}");
+            assert!(body["requestId"].is_string(), "{path}");
+            assert!(!body.to_string().contains("s3cret"));
+            let waited =
+                if path.contains("hangs") { 30 } else { 0 } + if path.contains("wait") { 5 } else { 0 };
+            assert_eq!(begun.elapsed().as_secs(), waited, "{path}");
+        }
+    }
+}

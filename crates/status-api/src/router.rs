@@ -28,6 +28,8 @@ pub(crate) fn router(app: App) -> Router {
         .bounds
         .cors_origins
         .iter()
+        // An option that is given empty counts as not given.
+        .filter(|origin| !origin.is_empty())
         .filter_map(|origin| HeaderValue::from_str(origin).ok())
         .collect();
     if !origins.is_empty() {

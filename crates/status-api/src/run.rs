@@ -12,7 +12,7 @@ use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Parts};
-use crate::base::{Base, READ};
+use crate::base::{Base, READ, WRITE};
 use crate::config::Config;
 use crate::gates::Gates;
 use crate::limits::Limits;
@@ -43,7 +43,8 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
         max_connections: config.database.database_connections,
         // Nobody waits longer for a place: whoever reads has something else to answer with.
         acquire_timeout: config.database.database_timeout.min(READ),
-        statement_timeout: config.database.database_timeout,
+        // What was given up here must not hold its connection for long.
+        statement_timeout: config.database.database_timeout.min(WRITE),
         application_name: crate::NAME.to_owned(),
         ..DatabaseOptions::new(config.database.database_url.clone())
     })

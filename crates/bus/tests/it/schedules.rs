@@ -182,3 +182,17 @@ async fn a_poll_can_be_asked_for_now_and_several_are_one() {
         "a due poll is no schedule"
     );
 }
+
+#[tokio::test]
+async fn who_names_a_poll_alike_asks_for_it_once() {
+    let ground = Ground::new().await;
+    let schedules = ground.bus.schedules();
+    let mut heard = Vec::new();
+    for id in ["one", "one", "two", "one"] {
+        heard.push(!schedules.fire_once(toolbox(1), id).await.unwrap().duplicate);
+    }
+    assert_eq!(heard, [true, false, true, false]);
+    let state = ground.bus.stream_state(&streams::POLLS).await.unwrap();
+    assert_eq!((state.messages, state.last_sequence), (1, 2));
+    assert!(schedules.fire_once(toolbox(1), "a\nb").await.is_err());
+}

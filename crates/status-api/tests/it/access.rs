@@ -167,3 +167,23 @@ async fn too_many_are_sent_away_and_told_when_to_come_back() {
     assert!(guesses[20..].contains(&429), "{guesses:?}");
     ground.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_nobody_can_verify_now_is_no_wrong_one() {
+    // Nobody is there.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let url = format!("http://{nobody}/keys");
+    let ground = Ground::new(&["--jwks-url", &url]).await;
+    // {"alg":"RS256","kid":"x"}
+    let answer = ground
+        .get("/v1/servers", "eyJhbGciOiJSUzI1NiIsImtpZCI6IngifQ.e30.AAAA")
+        .await
+        .is(503);
+    assert!(answer.header("retry-after").is_some() && answer.header("www-authenticate").is_none());
+    // Those that are signed with the secret go on.
+    ground.get("/v1/servers", &user(OWNER)).await.is(200);
+    ground.close().await;
+}

@@ -37,11 +37,42 @@ pub(crate) struct Ground {
     pub(crate) pool: PgPool,
     pub(crate) url: String,
     pub(crate) client: reqwest::Client,
-    pub(crate) shutdown: CancellationToken,
-    running: JoinHandle<anyhow::Result<()>>,
+    service: Service,
+    arguments: Vec<String>,
     database_url: String,
     database: String,
     _dir: TempDir,
+}
+
+/// A service in this process.
+pub(crate) struct Service {
+    pub(crate) url: String,
+    shutdown: CancellationToken,
+    running: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Service {
+    /// Starts it and waits until it is ready.
+    async fn start(arguments: &[String]) -> Self {
+        let config = Config::try_parse_from(arguments).unwrap();
+        let shutdown = CancellationToken::new();
+        let (lifecycle, mut host) = Lifecycle::new(shutdown.clone());
+        let running = tokio::spawn(status_api::run(config, lifecycle));
+        let url = tokio::time::timeout(PATIENCE, host.wait_for(Option::is_some)).await;
+        let url = url.unwrap().unwrap().clone().unwrap();
+        Self {
+            url,
+            shutdown,
+            running,
+        }
+    }
+
+    /// Stops it in an orderly way.
+    pub(crate) async fn stop(self) {
+        self.shutdown.cancel();
+        let ended = tokio::time::timeout(PATIENCE, self.running).await;
+        ended.expect("the service stops in time").unwrap().unwrap();
+    }
 }
 
 /// An answer.
@@ -135,30 +166,26 @@ impl Ground {
             }
         }
         arguments.extend(options);
-        let config = Config::try_parse_from(arguments).unwrap();
-        let shutdown = CancellationToken::new();
-        let (lifecycle, mut host) = Lifecycle::new(shutdown.clone());
-        let running = tokio::spawn(status_api::run(config, lifecycle));
-        let address = host.wait_for(Option::is_some);
-        let address = tokio::time::timeout(PATIENCE, address)
-            .await
-            .unwrap()
-            .unwrap()
-            .clone()
-            .unwrap();
+        let arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
+        let service = Service::start(&arguments).await;
         Self {
             nats,
             postgres,
             bus,
             pool,
-            url: address,
+            url: service.url.clone(),
             client: reqwest::Client::new(),
-            shutdown,
-            running,
+            service,
+            arguments,
             database_url: url.into(),
             database,
             _dir: dir,
         }
+    }
+
+    /// Another replica of the service.
+    pub(crate) async fn replica(&self) -> Service {
+        Service::start(&self.arguments).await
     }
 
     /// Asks.
@@ -326,9 +353,7 @@ impl Ground {
 
     /// Takes everything down.
     pub(crate) async fn close(mut self) {
-        self.shutdown.cancel();
-        let ended = tokio::time::timeout(PATIENCE, self.running).await;
-        ended.expect("the service stops in time").unwrap().unwrap();
+        self.service.stop().await;
         self.pool.close().await;
         self.nats.stop().await.unwrap();
         match self.postgres {

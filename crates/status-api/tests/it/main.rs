@@ -18,4 +18,5 @@ mod outages;
 mod queries;
 mod refreshing;
 mod registry;
+mod replicas;
 mod stand_in;

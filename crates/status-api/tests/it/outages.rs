@@ -2,10 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use clap::Parser as _;
 use reqwest::Method;
 use serde_json::json;
+use service::Lifecycle;
+use tokio_util::sync::CancellationToken;
 
-use crate::ground::{Ground, OWNER, STRANGER, eventually, user};
+use crate::ground::{Ground, OWNER, SECRET, STRANGER, eventually, user};
 
 /// Far below any time-out that somebody would notice as hanging.
 const QUICK: Duration = Duration::from_secs(3);
@@ -150,7 +153,7 @@ async fn without_nats_reads_go_on_marked() {
         .post(&format!("/v1/servers/{server}/stop"), &token)
         .await
         .is(503);
-    assert!(refused.header("retry-after").is_some() && began.elapsed() < Duration::from_secs(8));
+    assert!(refused.header("retry-after").is_some() && began.elapsed() < QUICK);
     ground.nats.restart().await.unwrap();
     eventually("the answer is fresh again", async || {
         let body = ground
@@ -162,4 +165,84 @@ async fn without_nats_reads_go_on_marked() {
     })
     .await;
     ground.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_does_not_answer_is_as_one_that_is_away() {
+    let ground = Ground::new(&[]).await;
+    let toolbox = ground.toolbox(OWNER, 1).await;
+    let server = ground.running(toolbox, 1).await;
+    let token = user(OWNER);
+    let mut held = ground.pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE account_tool_instances IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut *held)
+        .await
+        .unwrap();
+    let path = format!("/v1/servers/{server}");
+    eventually("the answer is stale", async || {
+        let began = Instant::now();
+        let body = ground.get(&path, &token).await.is(200).json();
+        assert!(began.elapsed() < QUICK);
+        (body["stale"] == true).then_some(())
+    })
+    .await;
+    // While one waits for the database the others are answered at once.
+    let mut slow = 0;
+    for _ in 0..20 {
+        let began = Instant::now();
+        ground.get(&path, &token).await.is(200);
+        slow += u32::from(began.elapsed() > Duration::from_millis(500));
+    }
+    assert!(slow <= 2, "{slow}");
+    held.rollback().await.unwrap();
+    eventually("the answer is fresh again", async || {
+        let body = ground.get(&path, &token).await.is(200).json();
+        (body["stale"] == false).then_some(())
+    })
+    .await;
+    ground.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn before_the_present_is_known_nothing_is_said() {
+    let listen = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let config = status_api::Config::parse_from([
+        "status-api",
+        "--nats-url",
+        &format!("nats://{nobody}"),
+        "--database-url",
+        &format!("postgres://u:p@{nobody}/d"),
+        "--jwt-secret",
+        SECRET,
+        "--listen",
+        &listen.to_string(),
+    ]);
+    let shutdown = CancellationToken::new();
+    let (lifecycle, host) = Lifecycle::new(shutdown.clone());
+    let running = tokio::spawn(status_api::run(config, lifecycle));
+    let client = reqwest::Client::new();
+    let ask = async |path: &str| {
+        let request = client
+            .get(format!("http://{listen}{path}"))
+            .bearer_auth(user(OWNER));
+        request.send().await.ok()
+    };
+    let live = eventually("it listens", async || ask("/livez").await).await;
+    assert_eq!(live.status(), 200);
+    let ready = ask("/readyz").await.unwrap();
+    assert_eq!(ready.status(), 503);
+    let answer = ask("/v1/servers").await.unwrap();
+    assert_eq!(answer.status(), 503);
+    assert!(answer.headers().contains_key("retry-after"));
+    assert_eq!(ask("/docs").await.unwrap().status(), 200);
+    assert!(host.borrow().is_none());
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
 }

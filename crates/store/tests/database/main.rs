@@ -10,6 +10,7 @@
 mod batches;
 mod commands;
 mod connection;
+mod entries;
 mod generate;
 mod history;
 mod inspect;
