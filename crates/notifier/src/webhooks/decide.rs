@@ -193,3 +193,7 @@ pub(crate) fn quiet_until(options: &WebhookOptions, now: Timestamp) -> Option<Ti
 #[cfg(test)]
 #[path = "decide_tests.rs"]
 pub(crate) mod tests;
+
+#[cfg(test)]
+#[path = "decide_when_tests.rs"]
+mod when_tests;

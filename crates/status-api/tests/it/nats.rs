@@ -83,6 +83,13 @@ async fn every_question_is_answered_alike() {
         (body["version"] == version).then_some(())
     })
     .await;
+    let new = json!({ "url": "https://hooks.example" });
+    let webhook = ground
+        .ask(Method::POST, "/v1/webhooks", &user(OWNER), Some(new))
+        .await
+        .is(201)
+        .json()["webhookId"]
+        .clone();
     let document = ground.get("/openapi.json", "").await.is(200).json();
     let mut asked = 0;
     for (path, item) in document["paths"].as_object().unwrap() {
@@ -98,6 +105,7 @@ async fn every_question_is_answered_alike() {
             ("toolboxId", json!(toolbox.to_string())),
             ("connectionId", json!(connection.to_string())),
             ("commandId", command.clone()),
+            ("webhookId", webhook.clone()),
         ] {
             let place = format!("{{{name}}}");
             if url.contains(&place) {
@@ -124,7 +132,7 @@ async fn every_question_is_answered_alike() {
             .await;
         assert_eq!((status, &body["field"]), (400, &"colour".into()), "{operation}");
     }
-    assert_eq!(asked, 11);
+    assert_eq!(asked, 15);
 
     // A validator, a command under a key, and a body.
     let token = user(OWNER);

@@ -20,3 +20,4 @@ mod registry;
 mod replicas;
 mod reports;
 mod waiting;
+mod webhooks;
