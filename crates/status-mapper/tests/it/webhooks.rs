@@ -5,7 +5,8 @@ use secrecy::ExposeSecret as _;
 use uuid::Uuid;
 use wire::{WebhookEntry, WebhookKind, WebhookTemplate};
 
-use crate::ground::{Ground, PATIENCE, within};
+use crate::ground::Ground;
+use crate::waiting::{PATIENCE, within};
 
 async fn webhooks(ground: &Ground) -> Option<Vec<WebhookEntry>> {
     let bucket = ground.bus.bucket::<WebhookEntry>().await.ok()?;
