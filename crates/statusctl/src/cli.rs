@@ -5,7 +5,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::ctl::{
-    Global, act, connections, overrides, profiles, refresh, registry, servers, token, toolboxes,
+    Global, act, connections, overrides, profiles, refresh, registry, servers, token, toolboxes, webhooks,
 };
 use crate::{doctor, up, watch};
 
@@ -165,6 +165,9 @@ pub enum Command {
     /// Connections of agents to servers: list, add, remove, status
     #[command(subcommand)]
     Connection(connections::Connections),
+    /// Webhooks: list, add, show, change, remove, rotate, test, deliveries, dead letters, replay
+    #[command(subcommand)]
+    Webhook(webhooks::Webhooks),
     /// Commands that were asked for: show
     #[command(subcommand)]
     Command(CommandCommands),

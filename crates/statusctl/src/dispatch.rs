@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::Verb;
 use crate::cli::{Cli, Command, CommandCommands};
 use crate::ctl::{
-    Context, act, connections, overrides, profiles, refresh, registry, servers, token, toolboxes,
+    Context, act, connections, overrides, profiles, refresh, registry, servers, token, toolboxes, webhooks,
 };
 use crate::exit::{Exit, Failure};
 use crate::{doctor, up, watch};
@@ -61,6 +61,7 @@ async fn once(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Toolbox(what) => toolboxes::run(context, &what).await?,
         Command::Server(what) => return registry::registration(context, &what).await,
         Command::Connection(what) => connections::run(context, &what).await?,
+        Command::Webhook(what) => webhooks::run(context, what).await?,
         Command::Command(CommandCommands::Show { id, wait }) => act::show(context, id, wait).await?,
         Command::Token(options) => token::run(context, &options).await?,
         Command::Profile(what) => profiles::run(context, &what).await?,

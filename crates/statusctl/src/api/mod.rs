@@ -15,6 +15,7 @@ mod routes;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod webhooks;
 
 pub use routes::{ServerFilter, Verb};
 pub(crate) use transport::bounded;

@@ -15,7 +15,7 @@ use crate::api::transport::{Ask, Client};
 use crate::exit::Failure;
 
 /// Asked for at once; the API gives fewer where that is more than it likes.
-const PAGE: u32 = 200;
+pub(super) const PAGE: u32 = 200;
 /// Pages followed: 100,000 things, more than any installation has and less than a loop without an end.
 const MOST_PAGES: usize = 500;
 
@@ -268,7 +268,7 @@ impl Client {
             .await
     }
 
-    async fn all<T>(
+    pub(super) async fn all<T>(
         &self,
         page: impl AsyncFn(Option<String>) -> Result<(Vec<T>, Option<String>, bool), Failure>,
     ) -> Result<All<T>, Failure> {

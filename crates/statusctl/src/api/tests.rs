@@ -310,3 +310,34 @@ fn addresses_that_cannot_be_an_apis() {
         assert!(!failure.text.contains("hush"));
     }
 }
+
+#[tokio::test]
+async fn what_is_asked_of_webhooks() {
+    let sent = r#"{"deliveryIds":[]}"#;
+    let page = r#"{"items":[]}"#;
+    let answers = [sent, sent, sent, page, page];
+    let (client, canned) = serve(answers.map(|body| (200, body.to_owned(), None)).to_vec()).await;
+    let (webhook, delivery, key) = (id(800), id(810), id(1));
+    client.test_webhook(webhook, key).await.unwrap();
+    client.replay(webhook, Some(delivery), key).await.unwrap();
+    client.replay(webhook, None, key).await.unwrap();
+    client.deliveries(webhook).await.unwrap();
+    client.dead_letters(webhook).await.unwrap();
+    let lines: Vec<_> = canned.heard().into_iter().map(|heard| heard.line).collect();
+    let below = format!("/below/v1/webhooks/{webhook}");
+    assert_eq!(
+        lines,
+        [
+            format!("POST {below}/test"),
+            format!("POST {below}/dead-letters/{delivery}/replay"),
+            format!("POST {below}/dead-letters/replay"),
+            format!("GET {below}/deliveries"),
+            format!("GET {below}/dead-letters?limit=200"),
+        ]
+    );
+    assert!(
+        canned.heard()[..3]
+            .iter()
+            .all(|heard| heard.key == Some(key.to_string()))
+    );
+}

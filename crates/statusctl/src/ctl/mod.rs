@@ -14,6 +14,7 @@ pub mod registry;
 pub mod servers;
 pub mod token;
 pub mod toolboxes;
+pub mod webhooks;
 
 pub use context::{Context, Global, Terminal};
 pub(crate) use failures::Failures;

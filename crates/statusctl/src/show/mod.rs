@@ -18,6 +18,7 @@ pub(crate) mod table;
 pub(crate) mod testing;
 pub(crate) mod toolbox;
 pub(crate) mod trouble;
+pub(crate) mod webhook;
 pub(crate) mod when;
 
 use jiff::Timestamp;
