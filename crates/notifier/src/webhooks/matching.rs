@@ -125,12 +125,15 @@ async fn concern(hooks: &Hooks, endpoint: &Endpoint, event: &StatusEvent) -> Res
     let (waiting, before) = waiting(hooks, endpoint, server).await?;
     match decide::step(options, status.previous.as_ref(), waiting.as_ref(), now()) {
         Step::Tell => {
-            // First the silence that follows it: without that, a message more; the other way round, one less.
-            if let Some(until) = decide::quiet_until(options, now()) {
-                let is = Some(as_it_is(status));
-                look_at(hooks, endpoint, server, is, status.version, until, before).await?;
+            // First the message, then the silence that follows it: who is killed in between repeats it under the same id.
+            told(hooks, endpoint, event).await?;
+            match decide::quiet_until(options, now()) {
+                Some(until) => {
+                    let is = Some(as_it_is(status));
+                    look_at(hooks, endpoint, server, is, status.version, until, before).await
+                }
+                None => Ok(()),
             }
-            told(hooks, endpoint, event).await
         }
         Step::Look { told, at } => look_at(hooks, endpoint, server, told, status.version, at, before).await,
         Step::Seen => Ok(()),

@@ -25,8 +25,11 @@ use crate::webhooks::sign::signatures;
 
 /// Deliveries of a message before an endpoint that nobody knows is taken for gone: the mirror is seconds behind at most.
 const UNKNOWN: u32 = 8;
-/// How long a delivery waits for whom there is no place now.
+/// How long a delivery waits for whom there is no place now, at first; then half of its age: what an endpoint is slow to
+/// take does not go round and round meanwhile.
 const BUSY: Duration = Duration::from_secs(5);
+/// And at most.
+const BUSY_MOST: Duration = Duration::from_secs(120);
 /// Between tries of what the bus does not take.
 const AGAIN: Duration = Duration::from_secs(2);
 
@@ -93,7 +96,7 @@ async fn carry_out(hooks: &Hooks, endpoint: &Endpoint, delivery: WebhookDelivery
     }
     let lane = hooks.lanes.of(delivery.webhook_id);
     let Some(_place) = lane.place() else {
-        return put_off(hooks, &delivery, after(now(), spread(BUSY)), "busy").await;
+        return put_off(hooks, &delivery, after(now(), spread(busy(&delivery))), "busy").await;
     };
     let _in_order = lane
         .door(delivery.server_id.unwrap_or(delivery.delivery_id))
@@ -260,6 +263,12 @@ fn unmade(delivery: &WebhookDelivery, at: Timestamp, why: &str) -> WebhookAttemp
         duration_ms: 0,
         next: None,
     }
+}
+
+/// How long a delivery waits for whom there is no place.
+fn busy(delivery: &WebhookDelivery) -> Duration {
+    let age = Duration::try_from(now().duration_since(delivery.first_at)).unwrap_or_default();
+    (age / 2).clamp(BUSY, BUSY_MOST)
 }
 
 /// A little more by chance, so that not all come back at once.

@@ -91,7 +91,7 @@ async fn who_never_takes_it_ends_in_the_dead_letters_and_it_can_be_replayed() {
     .await;
     let hook = ground.webhook(1, 1, &receiver.url).await;
     let replica = ground
-        .replica_with(|options| options.webhook_give_up = Duration::from_secs(4))
+        .replica_with(|options| options.webhook_give_up = Duration::from_secs(10))
         .await;
     ground.publish(&[status(1, 1, 1, "error", "running")]).await;
     eventually("it is given up", async || ground.dead(&hook).await.len() == 1).await;
@@ -103,7 +103,8 @@ async fn who_never_takes_it_ends_in_the_dead_letters_and_it_can_be_replayed() {
     assert_eq!(dead.delivery.payload, attempts[0].body);
     let log = ground.log(&hook).await;
     assert_eq!(log.last().unwrap().outcome, WebhookOutcome::Dead);
-    assert!(log.iter().all(|one| one.status == Some(500)));
+    // Where the last attempt was due too late, there was none.
+    assert!(log.iter().all(|one| one.status == Some(500) || one.attempt == 0));
 
     // As status-api replays it.
     fails.store(false, std::sync::atomic::Ordering::SeqCst);

@@ -149,7 +149,8 @@ pub(crate) async fn test_webhook(
     };
     let subject = subjects::webhook_look(id, None);
     let bus = app.bus()?;
-    let sent = bus.publish(subject, &delivery_id.to_string(), &look).await;
+    // Another id than the delivery's own, which is published to the same stream.
+    let sent = bus.publish(subject, &format!("look-{delivery_id}"), &look).await;
     sent.map_err(away)?;
     let about = about(
         CommandKind::Change,

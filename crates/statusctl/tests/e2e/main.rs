@@ -17,4 +17,5 @@ mod host;
 mod outages;
 mod owner;
 mod silence;
+mod webhooks;
 mod world;

@@ -256,6 +256,13 @@ impl World {
         self.pollers.push(hosted);
     }
 
+    /// Starts a notifier; it ends with the status-apis.
+    pub(crate) async fn add_notifier(&mut self, more: &[&str]) {
+        let config = notifier(&self.nats.url(), &self.sealing_key, more);
+        let hosted = host(|lifecycle| notifier::run(config, lifecycle)).await;
+        self.apis.push(hosted);
+    }
+
     /// Ends the `index`-th poller as a crash does: nothing is finished, acknowledged or given back.
     pub(crate) async fn kill_poller(&mut self, index: usize) {
         let killed = self.pollers.remove(index);
@@ -376,6 +383,19 @@ fn api(nats: &str, database: &SecretString, more: &[&str]) -> status_api::Config
         JWT_SECRET,
     ];
     status_api::Config::try_parse_from(own.iter().chain(more)).unwrap()
+}
+
+fn notifier(nats: &str, key: &SecretString, more: &[&str]) -> notifier::Config {
+    let own = [
+        "notifier",
+        "--nats-url",
+        nats,
+        "--sealing-key",
+        key.expose_secret(),
+        "--jwt-secret",
+        JWT_SECRET,
+    ];
+    notifier::Config::try_parse_from(own.iter().chain(more)).unwrap()
 }
 
 async fn connect(url: &str) -> Bus {
