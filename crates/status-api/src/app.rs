@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access::{Verifier, Viewer, may_command, may_see};
-use bus::Bus;
+use bus::{Bus, Line};
 use domain::{AccountId, ServerId, ToolboxId};
 use jiff::Timestamp;
 use live::Fleet;
@@ -18,7 +18,6 @@ use crate::clock;
 use crate::config::{CommandOptions, LimitOptions};
 use crate::gates::Gates;
 use crate::limits::Limits;
-use crate::line::Line;
 use crate::metrics::Metrics;
 use crate::oldest::Oldest;
 use crate::refusal::{Refusal, Result};

@@ -158,7 +158,6 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::*;
-    use crate::line::Line;
     use crate::{Config, run};
 
     async fn answer(path: &str) -> (u16, Value) {
@@ -172,7 +171,7 @@ mod tests {
         let options = DatabaseOptions::new(config.database.database_url.clone());
         let database = Database::connect_lazy(&options).unwrap();
         let (verifier, _) = Verifier::from_options(&config.access).unwrap();
-        let (_connected, line) = Line::new();
+        let (_dial, line) = bus::Line::new();
         let app = run::assemble(&config, database, line, verifier);
         let router = Router::new()
             .route("/panics", get(panics))

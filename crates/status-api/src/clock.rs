@@ -4,10 +4,11 @@ use domain::CommandId;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-/// The present.
+/// The present, to the microsecond: what is answered is then what the database keeps.
 #[expect(clippy::disallowed_methods, reason = "this binary's one look at the clock")]
 pub(crate) fn now() -> Timestamp {
-    Timestamp::now()
+    let now = Timestamp::now();
+    Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
 }
 
 /// An id that sorts by when it was made.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use access::AccessOptions;
 use anyhow::ensure;
+use bus::BusOptions;
 use clap::{Args, Parser};
 use service::options::{DatabaseOptions, HttpOptions, NatsOptions, TelemetryOptions};
 
@@ -103,6 +104,16 @@ pub struct LimitOptions {
 const LONGEST_DEADLINE: Duration = Duration::from_secs(3600);
 
 impl Config {
+    /// How to reach NATS, as the bus wants it said.
+    pub(crate) fn bus_options(&self) -> BusOptions {
+        BusOptions {
+            token: self.nats.nats_token.clone(),
+            credentials: self.nats.nats_credentials.clone(),
+            api_timeout: self.nats.nats_timeout,
+            ..BusOptions::new(self.nats.nats_url.as_str(), crate::NAME)
+        }
+    }
+
     /// Checks what the command line alone cannot.
     ///
     /// # Errors

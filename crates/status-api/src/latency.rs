@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
-use crate::line::Line;
 use crate::{Config, clock, router, run};
 
 const ROUNDS: usize = 50_000;
@@ -82,12 +81,10 @@ async fn of_a_cached_single_status() {
     };
     let token = mint(&secret, &token).unwrap();
     let bearer = format!("Bearer {}", token.expose_secret());
-    let (connected, line) = Line::new();
     let bus = Bus::connect(BusOptions::new(nats.url(), "test")).await.unwrap();
     bus.ensure_streams().await.unwrap();
-    connected.send_replace(Some(bus.clone()));
     let (verifier, _) = Verifier::from_options(&config.access).unwrap();
-    let app = run::assemble(&config, database, line, verifier);
+    let app = run::assemble(&config, database, bus.clone().into(), verifier);
     let shutdown = CancellationToken::new();
     let present = tokio::spawn(live::run(bus, app.fleet.clone(), shutdown.clone()));
     app.fleet.loaded().wait_for(|loaded| *loaded).await.unwrap();

@@ -57,7 +57,6 @@ mod gates;
 #[cfg(test)]
 mod latency;
 mod limits;
-mod line;
 mod metrics;
 mod oldest;
 pub mod openapi;

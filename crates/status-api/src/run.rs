@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use access::Verifier;
 use anyhow::Context as _;
+use bus::Line;
 use live::Fleet;
 use service::http::{self, Bounds};
 use service::{Lifecycle, Readiness, Tasks};
@@ -16,7 +17,6 @@ use crate::base::{Base, READ, WRITE};
 use crate::config::Config;
 use crate::gates::Gates;
 use crate::limits::Limits;
-use crate::line::{self, Line};
 use crate::metrics::Metrics;
 use crate::oldest::Oldest;
 use crate::router::router;
@@ -53,7 +53,7 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let listener = http::bind(config.http.listen).await?;
     let url = http::url_of(&listener)?;
     let readiness = Readiness::expecting(&[PRESENT]);
-    let (connected, line) = Line::new();
+    let (dial, line) = Line::new();
     let app = assemble(&config, database.clone(), line.clone(), verifier);
     let router = router(app.clone());
 
@@ -64,10 +64,10 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
     };
     let served = http::health_router(readiness.clone()).merge(router.clone());
     tasks.spawn("http", http::serve(listener, served, bounds, shutdown.clone()));
-    tasks.spawn(
-        "connection",
-        line::connect(config.nats.clone(), connected, shutdown.clone()),
-    );
+    tasks.spawn("connection", {
+        let (options, shutdown) = (config.bus_options(), shutdown.clone());
+        async move { Ok(dial.run(options, shutdown).await?) }
+    });
     if let Some(keeper) = keeper {
         tasks.spawn("keys", {
             let shutdown = shutdown.clone();

@@ -19,14 +19,13 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bus::{BusError, Outgoing};
+use bus::{BusError, Line, Outgoing};
 use store::{ChangeKind, Database, OutboxRow, StoreError, Transaction};
 use uuid::Uuid;
 use wire::{Message as _, StatusEvent, ToolboxEvent, streams};
 
 use crate::clock;
 use crate::decisions::Decisions;
-use crate::line::Line;
 use crate::metrics::Metrics;
 use crate::pace::Throttle;
 

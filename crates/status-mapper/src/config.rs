@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use bus::BusOptions;
 use domain::Thresholds;
 use secrecy::SecretString;
 use service::duration;
@@ -132,6 +133,16 @@ pub struct Mirror {
 }
 
 impl Config {
+    /// How to reach NATS, as the bus wants it said.
+    pub(crate) fn bus_options(&self) -> BusOptions {
+        BusOptions {
+            token: self.nats.nats_token.clone(),
+            credentials: self.nats.nats_credentials.clone(),
+            api_timeout: self.nats.nats_timeout,
+            ..BusOptions::new(self.nats.nats_url.as_str(), crate::NAME)
+        }
+    }
+
     /// The thresholds, checked.
     ///
     /// # Errors

@@ -6,13 +6,13 @@
 
 use std::time::Duration;
 
+use bus::Line;
 use store::Database;
 use store::registry::MirrorLock;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::line::Line;
 use crate::pace::{Rounds, Throttle};
 
 /// Whose turn it is.

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use bus::Line;
 use service::{Lifecycle, Readiness};
 use store::Database;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::line::Line;
 use crate::pace::Rounds;
 
 /// The database answers, and has our tables.

@@ -51,7 +51,6 @@ mod eyes;
 mod health;
 mod ingest;
 mod intents;
-mod line;
 mod metrics;
 mod mirror;
 mod outcomes;
@@ -66,11 +65,10 @@ mod work;
 pub use config::{Ages, Config, Mirror, Pace};
 
 use anyhow::Context as _;
+use bus::Line;
 use service::{Lifecycle, Readiness, Tasks, http};
 use store::{Database, DatabaseOptions};
 use tokio::sync::watch;
-
-use crate::line::Line;
 
 /// This service's name on the bus, in the database and in telemetry.
 const NAME: &str = "status-mapper";
@@ -96,7 +94,7 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let listener = http::bind(config.http.listen).await?;
     let url = http::url_of(&listener)?;
     let readiness = Readiness::expecting(&health::CHECKS);
-    let (connected, line) = Line::new();
+    let (dial, line) = Line::new();
     let (ensured, are_ensured) = watch::channel(false);
 
     let mut tasks = Tasks::default();
@@ -113,10 +111,10 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
         "health",
         health::run(database.clone(), line.clone(), readiness.clone(), lifecycle, url),
     );
-    tasks.spawn(
-        "connection",
-        work::connect(config.nats.clone(), connected, shutdown.clone()),
-    );
+    tasks.spawn("connection", {
+        let (options, shutdown) = (config.bus_options(), shutdown.clone());
+        async move { Ok(dial.run(options, shutdown).await?) }
+    });
     tasks.spawn(
         "streams",
         health::streams(

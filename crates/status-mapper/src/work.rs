@@ -10,8 +10,7 @@
 
 use std::sync::Arc;
 
-use bus::{Bus, BusOptions};
-use service::options::NatsOptions;
+use bus::Line;
 use service::{Readiness, Tasks};
 use store::Database;
 use tokio::sync::{Notify, watch};
@@ -20,38 +19,10 @@ use tokio_util::sync::CancellationToken;
 use crate::announcer::Announcer;
 use crate::config::Config;
 use crate::duty::{self, Duty};
-use crate::line::Line;
 use crate::metrics::Metrics;
 use crate::mirror::{self, Agents};
 use crate::pace::{Backoff, Throttle};
 use crate::{health, ingest, intents, outcomes, rebuild, relay, retention, sweep};
-
-/// Connects to the bus, however long that takes, and keeps it for the others.
-///
-/// # Errors
-/// When the bus can never be used as it is: a wrong URL, a server too old, streams that differ.
-pub(crate) async fn connect(
-    options: NatsOptions,
-    connected: watch::Sender<Option<Bus>>,
-    shutdown: CancellationToken,
-) -> anyhow::Result<()> {
-    let options = BusOptions {
-        token: options.nats_token,
-        credentials: options.nats_credentials,
-        api_timeout: options.nats_timeout,
-        ..BusOptions::new(options.nats_url, crate::NAME)
-    };
-    tokio::select! {
-        biased;
-        () = shutdown.cancelled() => return Ok(()),
-        bus = Bus::connect(options) => {
-            connected.send_replace(Some(bus?));
-        }
-    }
-    // The sender stays: without it nobody could wait for the bus any more.
-    shutdown.cancelled().await;
-    Ok(())
-}
 
 /// Waits for what the work needs, then does it until shutdown.
 ///

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::change::{ChangeKind, ChangeRow, OutboxRow, Unpublished};
 use crate::columns::{ChangeColumns, ServerColumns, ToolboxColumns};
-use crate::commands;
+use crate::command_ends;
 use crate::error::{Result, StoreError};
 use crate::rows::{select_servers, select_toolboxes};
 
@@ -71,7 +71,7 @@ pub async fn lock(
             servers.push(server);
         }
     }
-    commands::open(connection, locked.iter_mut().flat_map(|(_, servers)| servers)).await?;
+    command_ends::open(connection, locked.iter_mut().flat_map(|(_, servers)| servers)).await?;
     Ok(locked)
 }
 
@@ -84,7 +84,7 @@ pub async fn lock(
 pub async fn write(connection: &mut PgConnection, writes: &Writes) -> Result<Vec<OutboxRow>> {
     update_toolboxes(connection, &writes.toolboxes).await?;
     update_servers(connection, &writes.servers).await?;
-    commands::write(connection, &writes.servers).await?;
+    command_ends::write(connection, &writes.servers).await?;
     remove(connection, writes).await?;
     if writes.changes.is_empty() {
         return Ok(Vec::new());
@@ -218,7 +218,7 @@ async fn remove(connection: &mut PgConnection, writes: &Writes) -> Result<()> {
         .changes
         .iter()
         .filter(|change| change.kind == ChangeKind::Deleted);
-    commands::end_of_deleted(connection, &ids, ended.map(|change| change.at).max()).await?;
+    command_ends::end_of_deleted(connection, &ids, ended.map(|change| change.at).max()).await?;
     sqlx::query!(
         "DELETE FROM agent_mcp_connections WHERE account_tool_instance_id = ANY($1)",
         &ids

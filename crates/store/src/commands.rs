@@ -9,14 +9,15 @@
 //! A server's command is read and written by the mapper only while the server's row is locked, so that it is never ended
 //! twice. What is written goes one way: nothing that is noted is ever taken back.
 
-use domain::{AccountId, Action, Command, CommandEnd, CommandId, Ended, Server, ServerId, ToolboxId};
+use domain::{AccountId, Action, CommandId, ServerId, ToolboxId};
 use jiff::Timestamp;
-use serde_json::value::RawValue;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
+pub use crate::command_ends::end_orphans;
 use crate::error::{Result, StoreError};
 use crate::instant::{Stored, stored};
+pub use crate::repeats::{Answer, Idempotency, Repeat, find_repeat, keep_answer};
 
 /// Something to be recorded.
 #[derive(Debug, Clone)]
@@ -45,15 +46,6 @@ pub struct NewCommand {
     pub message: Option<String>,
     /// The trace it belongs to.
     pub traceparent: Option<String>,
-}
-
-/// A client's own key for a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Idempotency {
-    /// The key.
-    pub key: String,
-    /// What was asked under it, so that the same key for something else can be told.
-    pub fingerprint: String,
 }
 
 /// What became of a request to accept a command.
@@ -92,30 +84,6 @@ pub struct Record {
     pub message: Option<String>,
     /// When that was known.
     pub finished_at: Option<Timestamp>,
-}
-
-/// What was asked under a key before.
-#[derive(Debug, Clone)]
-pub struct Repeat {
-    /// Which command it was.
-    pub id: CommandId,
-    /// What was asked.
-    pub fingerprint: String,
-    /// When.
-    pub requested_at: Timestamp,
-    /// What was answered; `None`: it is still being accepted, or that was cut short.
-    pub answer: Option<Answer>,
-}
-
-/// An answer as it was given.
-#[derive(Debug, Clone)]
-pub struct Answer {
-    /// Its HTTP status.
-    pub status: u16,
-    /// Its body; `None`: it had none.
-    pub body: Option<Box<RawValue>>,
-    /// Where it said to look next.
-    pub location: Option<String>,
 }
 
 /// A command that the pollers have to be told of.
@@ -220,53 +188,6 @@ pub async fn accept(connection: &mut PgConnection, command: &NewCommand) -> Resu
         .await?;
     }
     Ok(Acceptance::Accepted)
-}
-
-/// What was asked before by the same person under the same key.
-///
-/// # Errors
-/// Whatever the database refuses.
-pub async fn find_repeat(
-    executor: impl PgExecutor<'_>,
-    requested_by: &str,
-    key: &str,
-) -> Result<Option<Repeat>> {
-    let row = sqlx::query!(
-        r#"SELECT id, fingerprint AS "fingerprint!", requested_at, answer_status, answer::text AS answer, answer_location
-        FROM status_commands
-        WHERE requested_by = $1 AND idempotency_key = $2"#,
-        requested_by,
-        key
-    )
-    .fetch_optional(executor)
-    .await?;
-    Ok(row.map(|row| Repeat {
-        id: CommandId(row.id),
-        fingerprint: row.fingerprint,
-        requested_at: row.requested_at.to_jiff(),
-        answer: row.answer_status.map(|status| Answer {
-            status: u16::try_from(status).unwrap_or_default(),
-            body: row.answer.and_then(|answer| RawValue::from_string(answer).ok()),
-            location: row.answer_location,
-        }),
-    }))
-}
-
-/// Keeps what was answered, to be repeated; the last of several counts.
-///
-/// # Errors
-/// Whatever the database refuses.
-pub async fn keep_answer(executor: impl PgExecutor<'_>, id: CommandId, answer: &Answer) -> Result<()> {
-    sqlx::query!(
-        "UPDATE status_commands SET answer_status = $2, answer = $3::text::json, answer_location = $4 WHERE id = $1",
-        id.0,
-        i16::try_from(answer.status).unwrap_or_default(),
-        answer.body.as_deref().map(RawValue::get),
-        answer.location,
-    )
-    .execute(executor)
-    .await?;
-    Ok(())
 }
 
 /// Notes that the pollers have been told.
@@ -419,140 +340,7 @@ pub async fn drop_older_than(executor: impl PgExecutor<'_>, before: Timestamp, l
     Ok(dropped.rows_affected())
 }
 
-/// Ends the commands under way on servers that are no longer there; returns how many.
-///
-/// # Errors
-/// Whatever the database refuses.
-pub async fn end_orphans(executor: impl PgExecutor<'_>, now: Timestamp) -> Result<u64> {
-    let ended = sqlx::query!(
-        "UPDATE status_commands AS c SET finished_at = $1, closed_at = $1,
-            outcome = CASE c.kind WHEN 'delete' THEN 'succeeded' ELSE 'failed' END,
-            message = CASE c.kind WHEN 'delete' THEN NULL ELSE 'the server was deleted' END
-         WHERE c.finished_at IS NULL AND c.deadline IS NOT NULL
-            AND NOT EXISTS (SELECT FROM account_tool_instances AS i WHERE i.id = c.server_id)",
-        stored(now) as Stored,
-    )
-    .execute(executor)
-    .await?;
-    Ok(ended.rows_affected())
-}
-
-/// Gives servers the commands that have a say in what people see of them. In a statement of its own, after their rows
-/// were locked: what a waiter read before it got the lock may be old.
-pub(crate) async fn open(
-    connection: &mut PgConnection,
-    servers: impl Iterator<Item = &mut Server>,
-) -> Result<()> {
-    let mut servers: Vec<&mut Server> = servers.collect();
-    if servers.is_empty() {
-        return Ok(());
-    }
-    let ids: Vec<Uuid> = servers.iter().map(|server| server.id.0).collect();
-    let rows = sqlx::query!(
-        r#"SELECT DISTINCT ON (server_id) server_id AS "server_id!", id, kind, requested_at, deadline AS "deadline!",
-            executed_at, finished_at, outcome, message
-        FROM status_commands
-        WHERE server_id = ANY($1) AND closed_at IS NULL AND deadline IS NOT NULL
-        ORDER BY server_id, requested_at DESC, id DESC"#,
-        &ids
-    )
-    .fetch_all(connection)
-    .await?;
-    for row in rows {
-        let ended = match (row.finished_at, row.outcome) {
-            (Some(at), Some(outcome)) => Some(Ended {
-                at: at.to_jiff(),
-                // One that was withdrawn is closed, and not here.
-                end: outcome.parse::<CommandEnd>().unwrap_or(CommandEnd::Failed),
-                message: row.message,
-            }),
-            _ => None,
-        };
-        let command = Command {
-            id: CommandId(row.id),
-            action: action(row.id, &row.kind)?,
-            requested_at: row.requested_at.to_jiff(),
-            deadline: row.deadline.to_jiff(),
-            executed_at: row.executed_at.map(Stored::to_jiff),
-            ended,
-            closed: false,
-        };
-        if let Some(server) = servers.iter_mut().find(|server| server.id.0 == row.server_id) {
-            server.command = Some(command);
-        }
-    }
-    Ok(())
-}
-
-/// Writes how far the commands of servers are.
-pub(crate) async fn write(connection: &mut PgConnection, servers: &[Server]) -> Result<()> {
-    let commands: Vec<&Command> = servers
-        .iter()
-        .filter_map(|server| server.command.as_ref())
-        .collect();
-    if commands.is_empty() {
-        return Ok(());
-    }
-    let ended = |command: &&Command| command.ended.as_ref().map(|ended| stored(ended.at));
-    let ids: Vec<Uuid> = commands.iter().map(|command| command.id.0).collect();
-    let executed: Vec<Option<Stored>> = commands
-        .iter()
-        .map(|command| command.executed_at.map(stored))
-        .collect();
-    let finished: Vec<Option<Stored>> = commands.iter().map(ended).collect();
-    let outcomes: Vec<Option<&str>> = commands
-        .iter()
-        .map(|command| command.ended.as_ref().map(|ended| ended.end.as_str()))
-        .collect();
-    let messages: Vec<Option<&str>> = commands
-        .iter()
-        .map(|command| command.ended.as_ref()?.message.as_deref())
-        .collect();
-    let closed: Vec<bool> = commands.iter().map(|command| command.closed).collect();
-    sqlx::query!(
-        "UPDATE status_commands AS c SET
-            executed_at = COALESCE(c.executed_at, u.executed_at),
-            finished_at = COALESCE(c.finished_at, u.finished_at),
-            outcome = COALESCE(c.outcome, u.outcome),
-            message = CASE WHEN c.finished_at IS NULL THEN u.message ELSE c.message END,
-            closed_at = CASE WHEN u.closed THEN COALESCE(c.closed_at, c.finished_at, u.finished_at) ELSE c.closed_at END
-        FROM UNNEST($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::text[], $5::text[], $6::bool[])
-            AS u (id, executed_at, finished_at, outcome, message, closed)
-        WHERE c.id = u.id",
-        &ids,
-        &executed as _,
-        &finished as _,
-        &outcomes as _,
-        &messages as _,
-        &closed,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Ends the commands of servers whose rows go: a deletion has had its effect, and nothing else can any more.
-pub(crate) async fn end_of_deleted(
-    connection: &mut PgConnection,
-    servers: &[Uuid],
-    at: Option<Timestamp>,
-) -> Result<()> {
-    sqlx::query!(
-        "UPDATE status_commands SET
-            finished_at = COALESCE(finished_at, $2, requested_at),
-            outcome = COALESCE(outcome, CASE kind WHEN 'delete' THEN 'succeeded' ELSE 'failed' END),
-            message = CASE WHEN finished_at IS NULL AND kind <> 'delete' THEN 'the server was deleted' ELSE message END,
-            closed_at = COALESCE($2, requested_at)
-         WHERE server_id = ANY($1) AND closed_at IS NULL AND deadline IS NOT NULL",
-        servers,
-        at.map(stored) as Option<Stored>,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-fn action(id: Uuid, kind: &str) -> Result<Action> {
+pub(crate) fn action(id: Uuid, kind: &str) -> Result<Action> {
     kind.parse().map_err(|_| StoreError::UnknownLabel {
         column: "kind",
         subject: id,

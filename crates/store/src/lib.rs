@@ -24,7 +24,9 @@
 pub mod batch;
 mod change;
 mod columns;
+mod command_ends;
 pub mod commands;
+mod connected;
 mod database;
 pub mod entries;
 mod error;
@@ -38,6 +40,7 @@ pub mod outbox;
 pub mod reading;
 pub mod registration;
 pub mod registry;
+mod repeats;
 mod rows;
 pub mod snapshot;
 pub mod sweep;

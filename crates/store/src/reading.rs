@@ -1,14 +1,16 @@
 //! Rows for those who ask: never locked, never written.
 
-use domain::{AccountId, ConnectionId, Server, ServerId, Toolbox, ToolboxId};
+use domain::{AccountId, Server, ServerId, Toolbox, ToolboxId};
 use jiff::Timestamp;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
-use crate::commands;
+use crate::command_ends;
 use crate::error::Result;
 use crate::instant::{Stored, count, uncount};
 use crate::rows::{select_servers, select_toolboxes};
+
+pub use crate::connected::{ConnectionRow, connection, connections, connections_of};
 
 /// A server, and since when what is known of it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,21 +47,6 @@ pub struct HistoryRow {
     pub until: Option<Timestamp>,
 }
 
-/// One row of who is connected to what.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConnectionRow {
-    /// Which one.
-    pub id: Uuid,
-    /// Which agent.
-    pub agent: Uuid,
-    /// Whose agent it is, where the tables say.
-    pub account: Option<AccountId>,
-    /// To which server.
-    pub server: ServerId,
-    /// Whether it is in force.
-    pub active: bool,
-}
-
 /// Servers by id, in the order of their ids; what is not there is left out.
 ///
 /// # Errors
@@ -94,7 +81,7 @@ async fn complete(
     for row in rows {
         servers.extend(row.into_server()?);
     }
-    commands::open(connection, servers.iter_mut()).await?;
+    command_ends::open(connection, servers.iter_mut()).await?;
     let mut homes: Vec<Uuid> = servers.iter().map(|server| server.toolbox.0).collect();
     homes.sort_unstable();
     homes.dedup();
@@ -230,84 +217,6 @@ pub async fn history(
     Ok(row.collect())
 }
 
-/// Who is connected to what, whichever generation of the owner's tables says it.
-///
-/// # Errors
-/// Whatever the database refuses.
-pub async fn connections(executor: impl PgExecutor<'_>) -> Result<Vec<ConnectionRow>> {
-    let rows = sqlx::query!(
-        r#"SELECT id AS "id!", agent_id AS "agent_id!", account_id, server_id AS "server_id!", active AS "active!"
-        FROM status_sync_connections() ORDER BY id"#
-    )
-    .fetch_all(executor)
-    .await?;
-    let row = rows.into_iter().map(|row| ConnectionRow {
-        id: row.id,
-        agent: row.agent_id,
-        account: row.account_id.map(AccountId),
-        server: ServerId(row.server_id),
-        active: row.active,
-    });
-    Ok(row.collect())
-}
-
-/// The connections of an account's agents and to its servers, or all, after `after`, in the order of their ids, at most
-/// `limit`.
-///
-/// # Errors
-/// Whatever the database refuses.
-pub async fn connections_of(
-    executor: impl PgExecutor<'_>,
-    account: Option<AccountId>,
-    after: Option<ConnectionId>,
-    limit: u32,
-) -> Result<Vec<ConnectionRow>> {
-    let rows = sqlx::query!(
-        r#"SELECT id AS "id!", agent_id AS "agent_id!", account_id, server_id AS "server_id!", active AS "active!"
-        FROM status_sync_connections()
-        WHERE ($2::uuid IS NULL OR id > $2)
-            AND ($1::uuid IS NULL OR account_id = $1 OR server_id IN (
-                SELECT i.id FROM account_tool_instances AS i
-                JOIN account_tool_environments AS t ON t.id = i.account_tool_environment_id
-                WHERE t.user_id = $1))
-        ORDER BY id LIMIT $3"#,
-        account.map(|account| account.0) as Option<Uuid>,
-        after.map(|after| after.0) as Option<Uuid>,
-        i64::from(limit),
-    )
-    .fetch_all(executor)
-    .await?;
-    let row = rows.into_iter().map(|row| ConnectionRow {
-        id: row.id,
-        agent: row.agent_id,
-        account: row.account_id.map(AccountId),
-        server: ServerId(row.server_id),
-        active: row.active,
-    });
-    Ok(row.collect())
-}
-
-/// One connection.
-///
-/// # Errors
-/// Whatever the database refuses.
-pub async fn connection(executor: impl PgExecutor<'_>, id: ConnectionId) -> Result<Option<ConnectionRow>> {
-    let row = sqlx::query!(
-        r#"SELECT id AS "id!", agent_id AS "agent_id!", account_id, server_id AS "server_id!", active AS "active!"
-        FROM status_sync_connections() WHERE id = $1"#,
-        id.0,
-    )
-    .fetch_optional(executor)
-    .await?;
-    Ok(row.map(|row| ConnectionRow {
-        id: row.id,
-        agent: row.agent_id,
-        account: row.account_id.map(AccountId),
-        server: ServerId(row.server_id),
-        active: row.active,
-    }))
-}
-
 /// Servers of which nothing was ever announced, of one account and of `granted` or of all, after `after`, in the order
 /// of their ids, at most `limit`: those that a reader of events does not know.
 ///
@@ -359,6 +268,27 @@ pub async fn count_unannounced(
     .fetch_one(executor)
     .await?;
     Ok((uncount(row.all), uncount(row.unmonitored)))
+}
+
+/// How many toolboxes there are of each label, of one account or of all.
+///
+/// # Errors
+/// Whatever the database refuses.
+pub async fn count_toolboxes(
+    executor: impl PgExecutor<'_>,
+    account: Option<AccountId>,
+) -> Result<Vec<(String, u64)>> {
+    let rows = sqlx::query!(
+        r#"SELECT agent_status AS "status!", count(*) AS "count!" FROM account_tool_environments
+        WHERE user_id IS NOT NULL AND ($1::uuid IS NULL OR user_id = $1) GROUP BY 1"#,
+        account.map(|account| account.0) as Option<Uuid>,
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.status, uncount(row.count)))
+        .collect())
 }
 
 /// The watched server of which the least is known for the longest time, of one account or of all.

@@ -121,7 +121,7 @@ impl ServerRow {
                 .map(|desired| label::<Desired>("desired_state", self.id, &desired))
                 .transpose()?,
             monitored: self.monitored,
-            // Read by a statement of its own, once the row is locked: see `commands::open`.
+            // Read by a statement of its own, once the row is locked: see `command_ends::open`.
             command: None,
             overridden: match (
                 self.override_state,

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
-use crate::commands;
+use crate::command_ends;
 use crate::error::Result;
 use crate::instant::{Stored, before, interval, stored, uncount};
 use crate::rows::{select_servers, select_toolboxes};
@@ -82,7 +82,7 @@ pub async fn candidates(
             break;
         }
     }
-    commands::open(connection, servers.iter_mut()).await?;
+    command_ends::open(connection, servers.iter_mut()).await?;
     with_circumstances(connection, servers).await
 }
 

@@ -36,10 +36,6 @@ pub(crate) async fn get_fleet(State(app): State<App>, caller: Caller, _: Params<
         count(&mut health, healthy.as_str(), 1);
         false
     });
-    let mut toolboxes = Counts::new();
-    for toolbox in app.fleet.toolboxes(viewer, None, usize::MAX) {
-        count(&mut toolboxes, &toolbox.status, 1);
-    }
     let mut stale = app.is_behind();
     let mut fail = |trouble: Trouble| match trouble {
         Trouble::Away => {
@@ -47,6 +43,18 @@ pub(crate) async fn get_fleet(State(app): State<App>, caller: Caller, _: Params<
             Ok(())
         }
         refused => Err(refused),
+    };
+    let counting = reading::count_toolboxes(app.base.database().pool(), caller.account());
+    let toolboxes: Counts = match app.base.read(counting).await {
+        Ok(counted) => counted.into_iter().collect(),
+        Err(trouble) => {
+            fail(trouble)?;
+            let mut known = Counts::new();
+            for toolbox in app.fleet.toolboxes(viewer, None, usize::MAX) {
+                count(&mut known, &toolbox.status, 1);
+            }
+            known
+        }
     };
     // What was never announced is unknown in every respect.
     let granted = granted(&app, viewer);

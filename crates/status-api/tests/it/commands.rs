@@ -341,3 +341,43 @@ async fn intents_are_recorded_and_shown() {
     mapper.stop().await;
     Arc::into_inner(ground).unwrap().close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_waits_holds_nobody_up() {
+    let ground = Arc::new(Ground::new(&["--database-connections", "2"]).await);
+    let mapper = StandIn::new(&ground).await;
+    let toolbox = ground.toolbox(OWNER, 1).await;
+    let server = ground.running(toolbox, 1).await;
+    let token = user(OWNER);
+    let body = ground
+        .post(&format!("/v1/servers/{server}/stop"), &token)
+        .await
+        .is(202)
+        .json();
+    let id = body["command"]["commandId"].as_str().unwrap().to_owned();
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..30 {
+        let (ground, token, path) = (
+            Arc::clone(&ground),
+            token.clone(),
+            format!("/v1/commands/{id}?wait=20s"),
+        );
+        waiting.spawn(async move { ground.get(&path, &token).await });
+    }
+    for _ in 0..10 {
+        let began = Instant::now();
+        let record = ground
+            .get(&format!("/v1/commands/{id}"), &token)
+            .await
+            .is(200)
+            .json();
+        assert_eq!(record["outcome"], "under_way");
+        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    }
+    finish(&ground, &id, "succeeded").await;
+    for answer in waiting.join_all().await {
+        assert_eq!(answer.is(200).json()["outcome"], "succeeded");
+    }
+    mapper.stop().await;
+    Arc::into_inner(ground).unwrap().close().await;
+}

@@ -156,6 +156,7 @@ async fn pages_are_stable_and_filters_filter() {
     assert_eq!(fleet["servers"], 31);
     assert_eq!(fleet["states"]["unknown"], 6);
     assert_eq!(fleet["states"]["error"], 2);
+    assert_eq!(fleet["toolboxes"], serde_json::json!({"unseen": 1}));
     assert!(fleet.get("lag").is_none(), "{fleet}");
     let fleet = ground.get("/v1/fleet", &service_token()).await.is(200).json();
     assert_eq!(fleet["servers"], 32);

@@ -312,7 +312,14 @@ async fn with_the_database_stopped_reads_go_on_and_commands_are_refused() {
             user.get(&server).await.body["stale"] == false
         })
         .await;
-    user.post(&format!("{server}/stop?wait=30s")).await.expect(200);
+    // Until a mapper has found back, what is asked is still refused, as Retry-After says.
+    world
+        .until("commands are taken again", async || {
+            let answer = user.post(&format!("{server}/stop?wait=30s")).await;
+            assert!([200, 503].contains(&answer.status), "{}", answer.body);
+            answer.status == 200
+        })
+        .await;
     world.stop().await;
 }
 

@@ -12,6 +12,7 @@ mod captured;
 mod client;
 mod commands;
 mod delivery;
+mod document;
 mod host;
 mod outages;
 mod owner;

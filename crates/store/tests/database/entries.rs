@@ -181,6 +181,12 @@ async fn what_was_never_announced(pool: PgPool) {
         reading::count_unannounced(&pool, None, &[]).await.unwrap(),
         (2, 1)
     );
+    let active = vec![("active".to_owned(), 1)];
+    assert_eq!(reading::count_toolboxes(&pool, None).await.unwrap(), active);
+    assert_eq!(
+        reading::count_toolboxes(&pool, Some(account(2))).await.unwrap(),
+        []
+    );
     let granted = reading::count_unannounced(&pool, Some(account(2)), &[one.id])
         .await
         .unwrap();
