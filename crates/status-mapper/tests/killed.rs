@@ -60,7 +60,10 @@ impl Gate {
     async fn close(&self) {
         self.open.send_replace(false);
         // A connection lets go of its receiver when it shuts; who accepts keeps his.
-        until("every connection is shut", async || self.open.receiver_count() == 1).await;
+        until("every connection is shut", async || {
+            self.open.receiver_count() == 1
+        })
+        .await;
     }
 }
 
