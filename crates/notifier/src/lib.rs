@@ -12,7 +12,7 @@
 //! | `hub` | who wants to be told what: a change costs its readers and nobody else |
 //! | `reader` | what waits for one connection: of each topic the newest, in the order of the stream |
 //! | `session` | subscribing, resuming, looking again; without a socket |
-//! | `socket`, `events` | the two kinds of stream |
+//! | `socket` with `inbound`, `events` | the two kinds of stream |
 //! | `gate` | tokens, tickets, origins |
 //! | `places` | how many there may be |
 //! | `pace` | pings, second looks, expiry |
@@ -41,6 +41,7 @@ mod events;
 mod frame;
 mod gate;
 mod hub;
+mod inbound;
 mod metrics;
 mod pace;
 mod places;

@@ -27,6 +27,7 @@ use crate::clock;
 use crate::ending::Ending;
 use crate::frame::Frame;
 use crate::gate::{self, Stopped};
+use crate::inbound::{broken, read, received};
 use crate::pace::{BATCH, Pace, Tick};
 use crate::places::{Full, Place};
 use crate::session::{Session, Start, Wanted, refused};
@@ -185,49 +186,6 @@ async fn authenticate(
         (None, Some(ticket)) => app.gate.ticket(&ticket, clock::now()).await,
         _ => Err(Stopped::Denied("expected either a token or a ticket".to_owned())),
     }
-}
-
-/// The text of what was received; `None`: nothing to answer.
-fn received(
-    message: Option<Result<Message, axum::Error>>,
-) -> Result<Option<axum::extract::ws::Utf8Bytes>, Ending> {
-    match message {
-        None | Some(Ok(Message::Close(_))) => Err(Ending::Left),
-        Some(Ok(Message::Text(text))) => Ok(Some(text)),
-        Some(Ok(Message::Binary(_))) => Err(Ending::BadMessage("binary_message")),
-        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
-        Some(Err(error)) => Err(broken(&error)),
-    }
-}
-
-/// Why a socket cannot be read or written any more.
-fn broken(error: &axum::Error) -> Ending {
-    let mut source: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = source {
-        if let Some(error) = error.downcast_ref::<std::io::Error>() {
-            return match error.kind() {
-                std::io::ErrorKind::TimedOut => Ending::Slow,
-                _ => Ending::Left,
-            };
-        }
-        source = error.source();
-    }
-    // Not the network: what came is no WebSocket message that is taken, by its form, text or length.
-    let text = error.to_string();
-    if text.contains("too long") || text.contains("too big") {
-        Ending::BadMessage("message_too_long")
-    } else if text.contains("closed") || text.contains("without closing") {
-        Ending::Left
-    } else {
-        Ending::BadMessage("no_websocket_message")
-    }
-}
-
-fn read(text: &str) -> Result<StreamRequest, Ending> {
-    StreamRequest::decode(text.as_bytes()).map_err(|refused| {
-        tracing::debug!(%refused, "a client's message cannot be read");
-        Ending::BadMessage("bad_message")
-    })
 }
 
 struct Connection<'a> {

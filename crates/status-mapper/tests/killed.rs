@@ -56,8 +56,14 @@ impl Gate {
         Self { address, open }
     }
 
-    fn close(&self) {
+    /// When it returns, nothing passes any more.
+    async fn close(&self) {
         self.open.send_replace(false);
+        // A connection lets go of its receiver when it shuts; who accepts keeps his.
+        until("every connection is shut", async || {
+            self.open.receiver_count() == 1
+        })
+        .await;
     }
 }
 
@@ -225,7 +231,7 @@ async fn killed_between_commit_and_publish() {
         waiting > 0
     })
     .await;
-    gate.close();
+    gate.close().await;
     lock.rollback().await.unwrap();
     until("the mapper has committed", async || {
         state(&pool).await == "stopped"

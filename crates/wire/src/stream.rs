@@ -206,7 +206,8 @@ pub enum StreamRequest {
         /// Toolboxes of one's own too.
         #[serde(default, skip_serializing_if = "is_false")]
         toolboxes: bool,
-        /// Resume from here; it must have covered all that is named. Absent: begin with a snapshot.
+        /// Resume from here; it must cover all that is named: not what was `not_found` or `gone` since. Absent: begin with a
+        /// snapshot.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cursor: Option<String>,
     },

@@ -211,6 +211,8 @@ pub(crate) struct Held {
     pub(crate) present: bool,
     pub(crate) stale: bool,
     pub(crate) resets: usize,
+    /// What the cursor does not cover, should it be named again.
+    pub(crate) uncovered: std::collections::BTreeSet<Uuid>,
     /// Servers for which there came anything at all.
     pub(crate) heard_of: std::collections::BTreeSet<Uuid>,
 }
@@ -230,6 +232,7 @@ impl Held {
                 self.cursor = Some(cursor.to_string());
                 let (id, version) = (event.server_id(), event.version());
                 self.heard_of.insert(id);
+                self.uncovered.remove(&id);
                 match event {
                     wire::StatusEvent::Status(status) => {
                         if self.servers.get(&id).is_none_or(|(have, _)| *have < version) {
@@ -254,6 +257,7 @@ impl Held {
             StreamMessage::Gone { server_id, .. } => {
                 if let Some(id) = server_id {
                     self.servers.remove(id);
+                    self.uncovered.insert(*id);
                 }
             }
             StreamMessage::Present { cursor, servers } => {
@@ -272,6 +276,7 @@ impl Held {
                 assert_eq!(*code, wire::stream::ErrorCode::NotFound);
                 for id in servers {
                     self.servers.remove(id);
+                    self.uncovered.insert(*id);
                 }
             }
             StreamMessage::Hello { .. }

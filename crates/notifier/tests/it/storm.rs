@@ -114,15 +114,29 @@ impl Watcher {
         if self.random.random_bool(0.5) {
             let bearer = format!("Bearer {}", self.token());
             let mut socket = Socket::open(&url, &[("authorization", &bearer)]).await.unwrap();
-            let wanted = self
-                .named
-                .as_ref()
-                .map_or_else(|| json!("all"), |named| json!(named));
-            let mut request = json!({"type": "subscribe", "servers": wanted});
-            if let Some(cursor) = &self.held.cursor {
-                request["cursor"] = cursor.as_str().into();
+            // What its cursor does not cover is named apart, and after what it covers.
+            let (anew, rest): (Vec<Uuid>, Vec<Uuid>) = match &self.named {
+                Some(named) => named
+                    .iter()
+                    .copied()
+                    .partition(|id| self.held.uncovered.contains(id)),
+                None => Default::default(),
+            };
+            if self.named.is_none() || !rest.is_empty() {
+                let wanted = if self.named.is_none() {
+                    json!("all")
+                } else {
+                    json!(rest)
+                };
+                let mut request = json!({"type": "subscribe", "servers": wanted});
+                if let Some(cursor) = &self.held.cursor {
+                    request["cursor"] = cursor.as_str().into();
+                }
+                socket.send(request).await;
             }
-            socket.send(request).await;
+            if !anew.is_empty() {
+                socket.send(json!({"type": "subscribe", "servers": anew})).await;
+            }
             let mut read = 0;
             while self.goes_on(read, patience, truth) {
                 match tokio::time::timeout(QUIET, socket.receive()).await {
@@ -139,7 +153,11 @@ impl Watcher {
                 ),
                 None => "all=true".to_owned(),
             };
-            if let Some(cursor) = &self.held.cursor {
+            let mut named = self.named.iter().flatten();
+            if named.any(|id| self.held.uncovered.contains(id)) {
+                // There is one subscription here: all of it anew.
+                self.held.servers.clear();
+            } else if let Some(cursor) = &self.held.cursor {
                 query.push_str(&format!("&cursor={cursor}"));
             }
             let bearer = format!("Bearer {}", self.token());

@@ -62,6 +62,20 @@ pub(crate) fn api(options: &Options, reach: &Reach) -> anyhow::Result<status_api
     status_api::Config::try_parse_from(arguments).map_err(|error| refused("API", &error))
 }
 
+pub(crate) fn notifier(options: &Options, reach: &Reach) -> anyhow::Result<notifier::Config> {
+    let listen = listen(options.notifier_port);
+    let arguments = [
+        "notifier",
+        "--nats-url",
+        &reach.nats_url,
+        "--jwt-secret",
+        reach.jwt_secret.expose_secret(),
+        "--listen",
+        &listen,
+    ];
+    notifier::Config::try_parse_from(arguments).map_err(|error| refused("NOTIFIER", &error))
+}
+
 fn listen(port: Option<u16>) -> String {
     format!("127.0.0.1:{}", port.unwrap_or(0))
 }

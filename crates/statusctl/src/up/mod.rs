@@ -1,6 +1,6 @@
 //! `statusctl up`: everything in one process, on a private nats-server and a private PostgreSQL.
 //!
-//! Order of start: NATS, PostgreSQL, migrations, status-mapper, dtma-poller, status-api, simulated agents,
+//! Order of start: NATS, PostgreSQL, migrations, status-mapper, dtma-poller, status-api, notifier, simulated agents,
 //! `endpoints.json`.
 //! The end is the same in reverse, so that each service still has what it needs to drain.
 
@@ -52,6 +52,9 @@ pub struct Options {
     /// Fixed port of status-api
     #[arg(long, value_name = "PORT", help_heading = "Ports")]
     pub api_port: Option<u16>,
+    /// Fixed port of notifier, where browsers watch
+    #[arg(long, value_name = "PORT", help_heading = "Ports")]
+    pub notifier_port: Option<u16>,
     /// Fixed port of the simulated agents
     #[arg(long, value_name = "PORT", help_heading = "Ports")]
     pub sim_port: Option<u16>,
@@ -275,6 +278,14 @@ async fn start_and_watch(options: &Options, data_dir: &Path, stack: &mut Stack) 
         .await?;
     step.done(&api);
     urls.insert("status-api".to_owned(), api.into());
+
+    let step = progress.step("notifier");
+    let config = configs::notifier(options, &reach)?;
+    let url = stack
+        .host("notifier", |lifecycle| notifier::run(config, lifecycle))
+        .await?;
+    step.done(&url);
+    urls.insert("notifier".to_owned(), url.into());
 
     let step = progress.step("simulated agents");
     let sim = Sim::start(configs::sim(options, &poller)?, CancellationToken::new()).await?;
