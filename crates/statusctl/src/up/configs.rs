@@ -70,6 +70,9 @@ pub(crate) fn notifier(options: &Options, reach: &Reach) -> anyhow::Result<notif
         &reach.nats_url,
         "--jwt-secret",
         reach.jwt_secret.expose_secret(),
+        // Opens the secrets of webhooks.
+        "--sealing-key",
+        reach.sealing_key.expose_secret(),
         "--listen",
         &listen,
     ];
