@@ -11,7 +11,7 @@ use crate::refusal::{Refusal, Result};
 /// Bytes of a secret: as many as the signature has.
 const SECRET: usize = 32;
 /// Most servers and toolboxes that a webhook names.
-const NAMED: usize = 1000;
+const NAMED: usize = 500;
 /// Longest time that a webhook is kept quiet: a day.
 const DAY: u32 = 24 * 3600;
 

@@ -1,12 +1,11 @@
 //! What is asked for, what is answered, and what is kept of it.
 
 use jiff::Timestamp;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::api::{HealthLabel, Server, StateLabel};
+use crate::api::{HealthLabel, Server, StateLabel, whole};
 
 /// What can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -194,18 +193,8 @@ pub struct OverrideRequest {
     pub message: String,
     /// For how many seconds, 10 to 604,800 (a week).
     #[schema(minimum = 10, maximum = 604_800)]
-    #[serde(deserialize_with = "whole")]
+    #[serde(deserialize_with = "whole::read")]
     pub expires_in: u32,
-}
-
-/// Reads a whole number, however it is written: to JSON Schema `10.0` is one too.
-fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    let number = serde_json::Number::deserialize(deserializer)?;
-    let text = number.to_string();
-    let whole = text.strip_suffix(".0").unwrap_or(&text);
-    whole
-        .parse()
-        .map_err(|_| D::Error::custom("invalid value, expected a whole number"))
 }
 
 /// An RFC 9457 problem document.
@@ -229,26 +218,4 @@ pub struct Problem {
     /// The request's id, to find it in the log by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_whole_number_however_it_is_written() {
-        for (text, value) in [
-            ("10", Some(10)),
-            ("10.0", Some(10)),
-            ("10.5", None),
-            ("-1", None),
-            ("1e99", None),
-        ] {
-            let text = format!(r#"{{"state":"running","message":"x","expiresIn":{text}}}"#);
-            let read = serde_json::from_str::<OverrideRequest>(&text).ok();
-            assert_eq!(read.map(|request| request.expires_in), value, "{text}");
-        }
-        let bad = r#"{"state":"running","message":"x","expiresIn":"10"}"#;
-        assert!(serde_json::from_str::<OverrideRequest>(bad).is_err());
-    }
 }

@@ -10,6 +10,7 @@ mod registry;
 mod server;
 mod ticket;
 mod webhook;
+mod whole;
 
 pub use command::{
     Accepted, CommandKind, CommandOutcomeLabel, CommandPage, CommandRecord, OverrideRequest, Problem,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::api::whole;
 use crate::{WebhookAttempt, WebhookKind, WebhookTemplate};
 
 /// What a webhook is told of.
@@ -13,11 +14,11 @@ use crate::{WebhookAttempt, WebhookKind, WebhookTemplate};
 pub struct WebhookFilters {
     /// Only of these servers; absent or empty: of any. With `toolboxes`, a server of either list is told of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(max_items = 1000)]
+    #[schema(max_items = 500)]
     pub servers: Vec<Uuid>,
     /// Only of servers on these toolboxes; absent or empty: on any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(max_items = 1000)]
+    #[schema(max_items = 500)]
     pub toolboxes: Vec<Uuid>,
     /// Only of these kinds of change; absent or empty: of any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -30,7 +31,7 @@ pub struct WebhookFilters {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WebhookOptions {
     /// Tell of a change only when it still holds after so many seconds; 0: at once.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole::read")]
     #[schema(maximum = 86400)]
     pub after_seconds: u32,
     /// Do not tell of what a command brings about: changes while it is carried out, and the one that ends it, unless that is
@@ -39,15 +40,15 @@ pub struct WebhookOptions {
     pub not_during_own_commands: bool,
     /// Tell of one server at most once in so many seconds; what changes meanwhile is told at their end, if it is another
     /// then. 0: of each change.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole::read")]
     #[schema(maximum = 86400)]
     pub at_most_every_seconds: u32,
     /// When so many servers change within `summaryWindow`, tell of them in one message; 0: never.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole::read")]
     #[schema(maximum = 10000)]
     pub summary_from: u32,
     /// Seconds that changes are gathered for, where `summaryFrom` is given: each waits so long. 0: 10 seconds.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole::read")]
     #[schema(maximum = 3600)]
     pub summary_window: u32,
 }
@@ -153,7 +154,11 @@ pub struct WebhookChange {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WebhookRotation {
     /// For how many seconds the present secret signs as well; a day, where it is not given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "whole::read_if_any",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schema(maximum = 604800)]
     pub overlap_seconds: Option<u32>,
 }
