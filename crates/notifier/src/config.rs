@@ -6,6 +6,7 @@ use std::time::Duration;
 use access::AccessOptions;
 use anyhow::ensure;
 use clap::{Args, Parser};
+use service::http;
 use service::options::{HttpOptions, NatsOptions, TelemetryOptions};
 
 use crate::webhooks::WebhookOptions;
@@ -124,19 +125,12 @@ impl Config {
         }
         for origin in streams.origins.iter().filter(|origin| !origin.is_empty()) {
             ensure!(
-                is_origin(origin),
+                http::is_origin(origin),
                 "--origins must be origins such as https://app.example"
             );
         }
         Ok(())
     }
-}
-
-/// Scheme, host and port, as browsers send it.
-fn is_origin(text: &str) -> bool {
-    text.parse::<url::Url>().is_ok_and(|url| {
-        matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text
-    })
 }
 
 impl Default for StreamOptions {

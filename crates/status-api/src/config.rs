@@ -7,6 +7,7 @@ use access::AccessOptions;
 use anyhow::ensure;
 use bus::BusOptions;
 use clap::{Args, Parser};
+use service::http;
 use service::options::{DatabaseOptions, HttpOptions, NatsOptions, TelemetryOptions};
 
 /// Answers what the status of MCP servers is and takes commands for them, over HTTP and over NATS
@@ -167,19 +168,12 @@ impl Config {
         }
         for origin in limits.cors_origins.iter().filter(|origin| !origin.is_empty()) {
             ensure!(
-                is_origin(origin),
+                http::is_origin(origin),
                 "--cors-origins must be origins such as https://app.example"
             );
         }
         Ok(())
     }
-}
-
-/// Scheme, host and port, as browsers send it.
-fn is_origin(text: &str) -> bool {
-    text.parse::<url::Url>().is_ok_and(|url| {
-        matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text
-    })
 }
 
 impl Default for CommandOptions {

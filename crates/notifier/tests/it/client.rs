@@ -1,7 +1,6 @@
 //! Clients as the protocol's description has them.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
@@ -311,6 +310,3 @@ impl Held {
             .collect()
     }
 }
-
-/// A moment in which what was wrongly sent would come.
-pub(crate) const MOMENT: Duration = Duration::from_millis(300);

@@ -8,12 +8,17 @@ use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 use wire::stream::{GoneReason, StreamMessage};
 
-use crate::client::{Events, Held, MOMENT, Socket};
+use crate::client::{Events, Held, Socket};
 use crate::ground::{Ground, deleted, id, status, token, token_for};
 
 /// Everything that comes, as it comes, until a ping is answered.
 async fn all_that_comes(socket: &mut Socket, into: &mut String) {
     socket.send(json!({"type": "ping"})).await;
+    all_until(socket, into, "\"pong\"").await;
+}
+
+/// Everything that comes, as it comes, up to a message with this in it.
+async fn all_until(socket: &mut Socket, into: &mut String, last: &str) {
     loop {
         match tokio::time::timeout(crate::ground::PATIENCE, socket.inner.next())
             .await
@@ -21,7 +26,7 @@ async fn all_that_comes(socket: &mut Socket, into: &mut String) {
         {
             Some(Ok(Message::Text(text))) => {
                 into.push_str(&text);
-                if text.contains("\"pong\"") {
+                if text.contains(last) {
                     return;
                 }
             }
@@ -92,8 +97,9 @@ async fn nobody_is_sent_a_byte_of_another_s() {
             held.versions() == [(22, 2), (23, 3)] && held.toolboxes[&id(8)] == "unresponsive"
         })
         .await;
-    tokio::time::sleep(MOMENT).await;
-    all_that_comes(&mut socket, &mut seen).await;
+    // Streams are told in order: whatever they brought came before this change of its own.
+    ground.publish(&[status(11, 1, 2, "stopped")]).await;
+    all_until(&mut socket, &mut seen, "\"stopped\"").await;
     // A new stream resumes over all of it.
     let mut resumed = Socket::of(&replica, &token(1)).await;
     resumed

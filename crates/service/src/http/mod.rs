@@ -10,6 +10,7 @@
 //! | `GET /readyz` | 200 when every check passes, else 503 with a problem document that names those that fail |
 //! | `GET /metrics` | the process's metrics in Prometheus' text format |
 
+mod origin;
 mod problem;
 mod request_id;
 mod server;
@@ -23,6 +24,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::{TcpListener, TcpSocket};
 
+pub use origin::is_origin;
 pub use problem::{PROBLEM, Problem, problem};
 pub use request_id::{REQUEST_ID, RequestId, request_id};
 pub use server::{Bounds, serve, serve_streams};
