@@ -51,8 +51,17 @@ function plain(node) {
 async function compileAll(definitions) {
   const sorted = Object.fromEntries(Object.entries(plain(definitions)).sort(([a], [b]) => (a < b ? -1 : 1)));
   for (const [name, schema] of Object.entries(sorted)) schema.title = name;
-  const text = await compile({ title: "Unused", type: "object", properties: {}, $defs: sorted }, "Unused", options);
-  return text.replace(/\n \*\n \* This interface was referenced by `Unused`'s JSON-Schema\n \* via the `definition` "\w+"\./g, "").replace(/(\/\*\*(?:(?!\*\/)[\s\S])*\*\/\n)?export interface Unused \{\}\n/, "");
+  const text = await compile(
+    { title: "Unused", type: "object", properties: {}, $defs: sorted },
+    "Unused",
+    options,
+  );
+  return text
+    .replace(
+      /\n \*\n \* This interface was referenced by `Unused`'s JSON-Schema\n \* via the `definition` "\w+"\./g,
+      "",
+    )
+    .replace(/(\/\*\*(?:(?!\*\/)[\s\S])*\*\/\n)?export interface Unused \{\}\n/, "");
 }
 
 let differs = false;

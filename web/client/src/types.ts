@@ -1,8 +1,5 @@
 import type { HealthLabel, StateLabel, ToolboxLabel } from "./generated/api.js";
-import type {
-  ServerStatus as AnyServerStatus,
-  ToolboxEvent as AnyToolboxEvent,
-} from "./generated/stream.js";
+import type { ServerStatus as AnyServerStatus, ToolboxEvent as AnyToolboxEvent } from "./generated/stream.js";
 
 /** What a server does: `running`, `stopped`, `starting`, `stopping`, `error` or `unknown`. */
 export type State = StateLabel;
@@ -44,8 +41,7 @@ export interface ClientOptions {
 
 /** Why there is no status, or none any more. */
 export interface StatusError {
-  readonly code:
-    /** There is no such server, or not for this caller. */
+  readonly code: /** There is no such server, or not for this caller. */
     | "not_found"
     /** It was deleted. */
     | "deleted"
