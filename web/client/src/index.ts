@@ -1,0 +1,2 @@
+export { knownSince, reasonOf, uptimeOf } from "./knowledge.js";
+export type * from "./types.js";
