@@ -26,8 +26,10 @@ export function knownSince(
   now: number,
 ): number | undefined {
   const asOf = time(status.asOf);
-  const aged =
-    status.state === "unknown" || status.monitored === false || UNHEARD.has(status.lastError?.code ?? "");
+  const code = status.lastError?.code;
+  // A word of the agent that nobody understands was heard all the same.
+  const unheard = status.state === "unknown" && code !== "unknown_status";
+  const aged = unheard || status.monitored === false || UNHEARD.has(code ?? "");
   const known = aged ? asOf : now;
   if (connection.phase === "live" || known === undefined) return known;
   const until = connection.currentUntil ?? asOf;

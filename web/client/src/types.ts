@@ -29,7 +29,7 @@ export type TokenReason =
 export interface ClientOptions {
   /** notifier's address. Default: the origin of the page. */
   readonly url?: string | URL;
-  /** status-api's address, which gives tickets to event streams, and answers where only polling is left. Default: `url`. */
+  /** status-api's address, which answers where only polling is left. Default: `url`. */
   readonly apiUrl?: string | URL;
   /** Gives a bearer token, or `null` where nobody is signed in: the client then waits for `resume()`. */
   readonly token: (reason: TokenReason) => string | null | Promise<string | null>;
@@ -93,7 +93,10 @@ export interface ConnectionState {
   readonly transport: Transport | undefined;
   /** Since when it is in this phase, in milliseconds since 1970. */
   readonly since: number;
-  /** Until when all that is shown was certainly current, in milliseconds since 1970; now, while `live`. Undefined: never. */
+  /**
+   * Until when all that is shown was certainly current, in milliseconds since 1970. While `live` it is, and this is when it
+   * became so. Undefined: never.
+   */
   readonly currentUntil: number | undefined;
   /** What is shown may be old. False before anything was shown. */
   readonly stale: boolean;

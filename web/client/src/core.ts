@@ -1,0 +1,550 @@
+import { Book, type Scope } from "./book.js";
+import type { StreamMessage, StreamRequest } from "./generated/stream.js";
+import { Sync } from "./sync.js";
+import { whoseToken } from "./token.js";
+import type { ConnectionPhase, ConnectionState, TokenReason, Transport } from "./types.js";
+
+/** What happens. */
+export type Event =
+  | { readonly type: "want"; readonly wanted: Scope }
+  /** What the application gave; undefined: it could not say. */
+  | { readonly type: "token"; readonly asked: number; readonly token: string | null | undefined }
+  /** A WebSocket is open: it waits to be told who is asking. */
+  | { readonly type: "open" }
+  | { readonly type: "message"; readonly message: StreamMessage }
+  /** A sign of life that says nothing. */
+  | { readonly type: "heard" }
+  | {
+      readonly type: "closed";
+      readonly code?: number;
+      readonly reason?: string;
+      readonly retryAfterMs?: number;
+    }
+  | { readonly type: "probed"; readonly works: boolean }
+  | { readonly type: "tick" }
+  | { readonly type: "online" }
+  | { readonly type: "visible"; readonly visible: boolean }
+  | { readonly type: "resume" }
+  | { readonly type: "sign_out" }
+  | { readonly type: "close" };
+
+const NO_TOKEN = "the application gave no token";
+
+/** What a stream or poll begins with. */
+export type Opening = Scope & { readonly cursor: string | undefined };
+
+/** What is to be done about it. */
+export type Effect =
+  | { readonly type: "ask_token"; readonly reason: TokenReason; readonly asked: number }
+  | {
+      readonly type: "open";
+      readonly transport: Transport;
+      readonly token: string;
+      /** Of a transport that cannot be asked. */
+      readonly opening?: Opening;
+    }
+  | { readonly type: "send"; readonly message: StreamRequest }
+  /** Polls go on with another token. */
+  | { readonly type: "renew"; readonly token: string }
+  | { readonly type: "shut" }
+  /** Finds out whether a WebSocket can be had, beside the connection that is there. */
+  | { readonly type: "probe" };
+
+/** What the core is to know of its owner's options. */
+export interface CoreOptions {
+  readonly transports: readonly Transport[];
+  readonly pauseHiddenAfter: number | false;
+  /** In `0..1`. */
+  readonly random: () => number;
+}
+
+/** A connection that says nothing for so long is as good as none. */
+const OPEN_WITHIN = 10_000;
+/** A ping is answered within this. */
+const PONG_WITHIN = 10_000;
+/** So often the clock is looked at: after a sleep it has jumped. */
+const LOOK_EVERY = 5_000;
+/** A timer of a page that is seen is never that late, unless the computer slept. */
+const SLEPT = 20_000;
+const BACKOFF_FIRST = 500;
+const BACKOFF_MOST = 30_000;
+/** A connection that held so long was a good one. */
+const HELD = 10_000;
+/** A token is renewed so long before its end. */
+const RENEW_BEFORE = 60_000;
+const RENEW_AGAIN = 15_000;
+/** What was not found may have come into being. */
+const RETRY_REFUSED = 30_000;
+/** The better transport is tried again after so long, then twice as long, up to the other. */
+const BETTER_FIRST = 30_000;
+const BETTER_MOST = 300_000;
+/** Ids that fit into a URL, and that are asked for one by one. */
+const IN_URL = 100;
+const ONE_BY_ONE = 8;
+
+type Link = "none" | "token" | "opening" | "greeting" | "up";
+
+/**
+ * The connection as a state machine, without timers, sockets or a clock: events go in with the time, effects come out.
+ *
+ * ```text
+ *  none ─► token ─► opening ─► greeting ─► up
+ *    ▲                 └───────────┴───────┘ closed: token refused · another transport · waiting with backoff
+ * ```
+ *
+ * After each event `#reconcile` looks at what should be, and does what is missing.
+ */
+export class Core {
+  readonly book = new Book();
+  readonly sync = new Sync(this.book);
+  #options: CoreOptions;
+  #effects: Effect[] = [];
+  #wanted: Scope = { all: false, toolboxes: false, servers: new Set() };
+
+  #link: Link = "none";
+  #linkSince = 0;
+  #transport = 0;
+  #upSince = 0;
+  #heard = 0;
+  #pingAt: number | undefined;
+  #pingEvery = 30_000;
+
+  #token: string | undefined;
+  /** Whom it speaks for, as far as that can be read: another is shown nothing of his. */
+  #whose: string | undefined;
+  #asking = false;
+  /** Which question is the last. */
+  #asked = 0;
+  #reason: TokenReason = "connect";
+  #refused: string | undefined;
+  #refusals = 0;
+  #expiresAt: number | undefined;
+  #renewAt: number | undefined;
+
+  #attempt = 0;
+  #failures = 0;
+  #retryAt: number | undefined;
+  #lostReason: string | undefined;
+  #betterAt: number | undefined;
+  #betterIn = BETTER_FIRST;
+  #refusedAgainAt = 0;
+
+  #visible = true;
+  #hiddenSince: number | undefined;
+  #isPaused = false;
+  #signedOut = false;
+  #isClosed = false;
+  #lookAt: number | undefined;
+
+  #currentUntil: number | undefined;
+  #state: ConnectionState = {
+    phase: "idle",
+    transport: undefined,
+    since: 0,
+    currentUntil: undefined,
+    stale: false,
+    retryAt: undefined,
+    reason: undefined,
+  };
+
+  constructor(options: CoreOptions) {
+    this.#options = options;
+  }
+
+  set options(options: CoreOptions) {
+    this.#options = options;
+  }
+
+  get state(): ConnectionState {
+    return this.#state;
+  }
+
+  /** Takes an event; what is to be done about it, in that order. */
+  handle(event: Event, now: number): Effect[] {
+    if (this.#hasSlept(now)) this.#lost(now, { reason: "the computer slept", retryAfterMs: 0 });
+    this.#take(event, now);
+    this.#reconcile(now);
+    this.#describe(now);
+    const effects = this.#effects;
+    this.#effects = [];
+    return effects;
+  }
+
+  /** When a `tick` is to come; undefined: there is nothing to wait for. */
+  wakeAt(now: number): number | undefined {
+    if (this.#isClosed) return undefined;
+    const times = [
+      this.#isPaused || this.#phase() === "idle" || this.#signedOut ? undefined : this.#pauseAt(),
+    ];
+    if (this.#link === "none") times.push(this.#retryAt);
+    if (this.#link === "opening" || this.#link === "greeting") times.push(this.#linkSince + OPEN_WITHIN);
+    if (this.#link === "up") times.push(this.#silentAt(), this.#renewAt, this.#betterAt, now + LOOK_EVERY);
+    const at = Math.min(...times.map((time) => time ?? Number.POSITIVE_INFINITY));
+    this.#lookAt = Number.isFinite(at) ? Math.max(at, now) : undefined;
+    return this.#lookAt;
+  }
+
+  get #kind(): Transport {
+    return this.#options.transports[this.#transport] ?? "polling";
+  }
+
+  #take(event: Event, now: number): void {
+    switch (event.type) {
+      case "want":
+        this.#wanted = event.wanted;
+        this.sync.want(event.wanted);
+        return;
+      case "token":
+        // One that was asked for before signing in or out may be another person's.
+        if (event.asked === this.#asked) this.#tokenGiven(event.token, now);
+        return;
+      case "open":
+        if (this.#link !== "opening") return;
+        this.#enter("greeting", now);
+        if (this.#token !== undefined) this.#send({ type: "auth", token: this.#token });
+        return;
+      case "message":
+        return this.#message(event.message, now);
+      case "heard":
+        this.#alive(now);
+        return;
+      case "closed":
+        if (this.#link !== "none" && this.#link !== "token") this.#lost(now, event);
+        return;
+      case "probed":
+        return this.#probed(event.works, now);
+      case "tick":
+        return this.#tick(now);
+      case "online":
+        return this.#hurry();
+      case "visible":
+        return this.#seen(event.visible, now);
+      case "resume":
+        this.#signedOut = false;
+        this.#refused = undefined;
+        this.#refusals = 0;
+        this.#asking = false;
+        this.#reason = "connect";
+        if (this.#link === "none" || this.#link === "token") this.#token = undefined;
+        return this.#hurry();
+      case "sign_out":
+        this.#drop(now);
+        this.#signedOut = true;
+        this.#asked += 1;
+        return this.#forget();
+      case "close":
+        this.#drop(now);
+        this.#isClosed = true;
+        return;
+    }
+  }
+
+  /** Does what is missing. */
+  #reconcile(now: number): void {
+    const { all, toolboxes, servers } = this.#wanted;
+    const isWanted = all || toolboxes || servers.size > 0;
+    const pauseAt = this.#pauseAt();
+    this.#isPaused = isWanted && pauseAt !== undefined && now >= pauseAt;
+    if (this.#isClosed || this.#signedOut || !isWanted || this.#isPaused) {
+      this.#drop(now);
+      if (!isWanted) this.#currentUntil = undefined;
+      this.#retryAt = undefined;
+      return;
+    }
+    if (this.#link === "none" && (this.#retryAt === undefined || now >= this.#retryAt)) {
+      this.#retryAt = undefined;
+      this.#enter("token", now);
+    }
+    if (this.#link === "token" && this.#token !== undefined && !this.#isEnding(now)) this.#open(now);
+    else if (this.#link === "token") this.#ask(this.#token === undefined ? this.#reason : "expiring");
+    if (this.#link !== "up") return;
+    if (this.#kind === "websocket") {
+      for (const message of this.sync.plan()) this.#send(message);
+    } else if (!this.sync.isSatisfied) {
+      // What is shown stays: the next one begins with what is wanted now.
+      this.#drop(now);
+      this.#enter("token", now);
+      this.#open(now);
+    }
+  }
+
+  #open(now: number): void {
+    const transport = this.#kind;
+    this.sync.begin();
+    this.#enter("opening", now);
+    const most = transport === "sse" ? IN_URL : ONE_BY_ONE;
+    const opening = transport === "websocket" ? {} : { opening: this.sync.opening(most) };
+    this.#effects.push({ type: "open", transport, token: this.#token ?? "", ...opening });
+  }
+
+  #ask(reason: TokenReason): void {
+    if (this.#asking) return;
+    this.#asking = true;
+    this.#asked += 1;
+    this.#effects.push({ type: "ask_token", reason, asked: this.#asked });
+  }
+
+  #tokenGiven(token: string | null | undefined, now: number): void {
+    this.#asking = false;
+    if (token === undefined) {
+      if (this.#link === "token") this.#lost(now, { reason: NO_TOKEN });
+      return;
+    }
+    if (token === null || token === this.#refused) {
+      // One that is in use goes on to its end.
+      if (this.#link === "up") return;
+      this.#signedOut = true;
+      return;
+    }
+    const former = this.#token;
+    if (former === token) {
+      // It cannot be had any newer: it is good until it is refused.
+      if (this.#link === "token") this.#expiresAt = undefined;
+      return;
+    }
+    if (this.#whose !== undefined && whoseToken(token) !== this.#whose) {
+      this.#drop(now);
+      this.#forget();
+    }
+    this.#token = token;
+    this.#whose = whoseToken(token);
+    this.#expiresAt = undefined;
+    this.#reason = "connect";
+    if (this.#link !== "up") return;
+    if (this.#kind === "websocket") this.#send({ type: "auth", token });
+    else if (this.#kind === "polling") this.#effects.push({ type: "renew", token });
+    else {
+      this.#drop(now);
+      this.#enter("token", now);
+    }
+  }
+
+  #isEnding(now: number): boolean {
+    return this.#expiresAt !== undefined && now >= this.#expiresAt - RENEW_BEFORE / 2;
+  }
+
+  #message(message: StreamMessage, now: number): void {
+    if (this.#link !== "greeting" && this.#link !== "up" && this.#link !== "opening") return;
+    this.#alive(now);
+    if (message.type === "hello") return this.#hello(message, now);
+    if (message.type === "bye") {
+      const { code, reason, retryAfterMs } = message;
+      return this.#lost(now, { code, reason, ...(retryAfterMs != null && { retryAfterMs }) });
+    }
+    if (message.type === "error" && message.code === "unauthorized") {
+      this.#refused = this.#token;
+      return this.#ask("refused");
+    }
+    this.sync.take(message);
+  }
+
+  #hello({ pingSeconds, expiresAt }: StreamMessage & { type: "hello" }, now: number): void {
+    this.#pingEvery = Math.max(1, pingSeconds) * 1000;
+    const ends = Date.parse(expiresAt);
+    this.#expiresAt = Number.isNaN(ends) ? undefined : ends;
+    const left = (this.#expiresAt ?? Number.POSITIVE_INFINITY) - now;
+    this.#renewAt = Number.isFinite(left) ? now + Math.max(left / 2, left - RENEW_BEFORE) : undefined;
+    this.#refusals = 0;
+    this.#refused = undefined;
+    if (this.#link === "up") return;
+    this.#enter("up", now);
+    this.#upSince = now;
+    this.#failures = 0;
+    this.#refusedAgainAt = now + RETRY_REFUSED;
+    this.#betterAt = this.#transport > 0 ? now + this.#betterIn : undefined;
+    if (this.#transport === 0) this.#betterIn = BETTER_FIRST;
+  }
+
+  #alive(now: number): void {
+    this.#heard = now;
+    this.#pingAt = undefined;
+  }
+
+  /** When silence is looked into, or is the end. */
+  #silentAt(): number | undefined {
+    switch (this.#kind) {
+      case "websocket":
+        return this.#pingAt === undefined ? this.#heard + this.#pingEvery / 2 : this.#pingAt + PONG_WITHIN;
+      case "sse":
+        return this.#heard + 2 * this.#pingEvery + LOOK_EVERY;
+      case "polling":
+        return undefined;
+    }
+  }
+
+  /** Then nothing says that the connection is still there; what changed meanwhile is soon told to a new one. */
+  #hasSlept(now: number): boolean {
+    const isStream = this.#link === "up" && this.#kind !== "polling";
+    return isStream && this.#visible && this.#lookAt !== undefined && now - this.#lookAt > SLEPT;
+  }
+
+  #tick(now: number): void {
+    if (this.#link === "opening" || this.#link === "greeting") {
+      if (now >= this.#linkSince + OPEN_WITHIN) this.#lost(now, { reason: "no answer" });
+      return;
+    }
+    if (this.#link !== "up") return;
+    if (now >= (this.#silentAt() ?? Number.POSITIVE_INFINITY)) {
+      if (this.#kind !== "websocket" || this.#pingAt !== undefined) {
+        return this.#lost(now, { reason: "nothing was heard any more", retryAfterMs: 0 });
+      }
+      this.#pingAt = now;
+      this.#send({ type: "ping" });
+    }
+    if (this.#renewAt !== undefined && now >= this.#renewAt) {
+      this.#renewAt = now + RENEW_AGAIN;
+      this.#ask("expiring");
+    }
+    if (this.#kind === "websocket" && now >= this.#refusedAgainAt) {
+      this.#refusedAgainAt = now + RETRY_REFUSED;
+      this.sync.retry();
+    }
+    if (this.#betterAt !== undefined && now >= this.#betterAt) {
+      this.#betterIn = Math.min(2 * this.#betterIn, BETTER_MOST);
+      this.#betterAt = undefined;
+      if (this.#options.transports[0] === "websocket") this.#effects.push({ type: "probe" });
+      else this.#probed(true, now);
+    }
+  }
+
+  #probed(works: boolean, now: number): void {
+    if (this.#link !== "up" || this.#transport === 0) return;
+    if (!works) {
+      this.#betterAt = now + this.#betterIn;
+      return;
+    }
+    this.#drop(now);
+    this.#transport = 0;
+    this.#enter("token", now);
+  }
+
+  /** The connection is lost, or could not be had. */
+  #lost(now: number, why: { code?: number; reason?: string; retryAfterMs?: number }): void {
+    const wasUp = this.#link === "up";
+    const held = wasUp && now - this.#upSince >= HELD;
+    this.#drop(now);
+    this.#lostReason = why.reason || "the connection was lost";
+    if (why.code === 4401 || why.code === 4403) {
+      if (why.code === 4403) this.#forget();
+      this.#refused = this.#token;
+      this.#token = undefined;
+      this.#reason = "refused";
+      this.#refusals += 1;
+      // The first time another one is tried at once.
+      if (this.#refusals === 1) return;
+      if (this.#refusals > 2) {
+        this.#signedOut = true;
+        return;
+      }
+    } else if (!wasUp && why.reason !== NO_TOKEN && (why.code ?? 1006) === 1006) {
+      // Not even a refusal came through.
+      this.#failures += 1;
+      if (this.#failures >= 2) {
+        this.#failures = 0;
+        this.#transport = (this.#transport + 1) % this.#options.transports.length;
+      }
+    }
+    if (held) this.#attempt = 0;
+    const most = Math.min(BACKOFF_FIRST * 2 ** this.#attempt, BACKOFF_MOST);
+    // Full jitter: whoever lost it together does not come back together. What the server asks for, it has spread.
+    const backoff = this.#options.random() * most;
+    const overloaded = why.code === 4429 || why.code === 4400 ? BACKOFF_MOST / 6 : 0;
+    const first = this.#attempt === 0;
+    this.#attempt += 1;
+    this.#retryAt =
+      now +
+      (why.retryAfterMs !== undefined ? why.retryAfterMs + (first ? 0 : backoff) : overloaded + backoff);
+  }
+
+  /** Lets go of the connection. */
+  #drop(now: number): void {
+    if (this.#state.phase === "live") this.#currentUntil = this.#heard;
+    else if (this.#currentUntil === undefined && !this.book.isEmpty) this.#currentUntil = this.#heard;
+    if (this.#link !== "none" && this.#link !== "token") this.#effects.push({ type: "shut" });
+    if (this.#link !== "none") this.#enter("none", now);
+    this.#pingAt = undefined;
+    this.#renewAt = undefined;
+    this.#betterAt = undefined;
+  }
+
+  #forget(): void {
+    this.sync.forget();
+    this.#token = undefined;
+    this.#whose = undefined;
+    this.#currentUntil = undefined;
+  }
+
+  /** Somebody waits, or the network is back: at once, and not after the backoff. */
+  #hurry(): void {
+    this.#attempt = 0;
+    if (this.#link === "none") this.#retryAt = undefined;
+  }
+
+  #seen(visible: boolean, now: number): void {
+    if (visible === this.#visible) return;
+    this.#visible = visible;
+    this.#hiddenSince = visible ? undefined : now;
+    if (!visible) return;
+    this.#hurry();
+    if (this.#link !== "up" || this.#kind !== "websocket") return;
+    // It may have died while nobody looked.
+    if (now - this.#heard > this.#pingEvery) {
+      this.#lost(now, { reason: "nothing was heard any more", retryAfterMs: 0 });
+    } else if (this.#pingAt === undefined) {
+      this.#pingAt = now;
+      this.#send({ type: "ping" });
+    }
+  }
+
+  #pauseAt(): number | undefined {
+    const after = this.#options.pauseHiddenAfter;
+    return this.#hiddenSince === undefined || after === false ? undefined : this.#hiddenSince + after;
+  }
+
+  #send(message: StreamRequest): void {
+    this.#effects.push({ type: "send", message });
+  }
+
+  #enter(link: Link, now: number): void {
+    this.#link = link;
+    this.#linkSince = now;
+  }
+
+  #phase(): ConnectionPhase {
+    const { all, toolboxes, servers } = this.#wanted;
+    if (this.#isClosed) return "closed";
+    if (this.#signedOut) return "signed_out";
+    if (!all && !toolboxes && servers.size === 0) return "idle";
+    if (this.#isPaused) return "paused";
+    if (this.#link === "none") return "waiting";
+    if (this.#link !== "up" || !this.sync.synced) return "connecting";
+    return this.sync.stale ? "stale" : "live";
+  }
+
+  /** Makes another state where something of it changed. */
+  #describe(now: number): void {
+    const former = this.#state;
+    const phase = this.#phase();
+    if (phase === "live" && former.phase !== "live") this.#currentUntil = now;
+    else if (former.phase === "live" && phase === "stale") this.#currentUntil = now;
+    else if (former.phase === "live" && phase === "connecting" && this.#link === "up")
+      this.#currentUntil = now;
+    const next: ConnectionState = {
+      phase,
+      transport: this.#link === "up" ? this.#kind : undefined,
+      since: phase === former.phase ? former.since : now,
+      currentUntil: this.#currentUntil,
+      stale: phase !== "live" && this.#currentUntil !== undefined,
+      retryAt: phase === "waiting" ? this.#retryAt : undefined,
+      reason: phase === "live" || phase === "idle" ? undefined : this.#reasonOf(phase),
+    };
+    const keys = Object.keys(next) as (keyof ConnectionState)[];
+    if (keys.some((key) => next[key] !== former[key])) this.#state = next;
+  }
+
+  #reasonOf(phase: ConnectionPhase): string | undefined {
+    if (phase === "stale") return "the source of the statuses is away";
+    if (phase === "signed_out") return "nobody is signed in, or the token is not taken";
+    return phase === "waiting" || phase === "connecting" ? this.#lostReason : undefined;
+  }
+}
