@@ -204,7 +204,8 @@ export class Core {
         if (this.#token !== undefined) this.#send({ type: "auth", token: this.#token });
         return;
       case "message":
-        return this.#message(event.message, now);
+        this.#message(event.message, now);
+        return;
       case "heard":
         this.#alive(now);
         return;
@@ -212,13 +213,17 @@ export class Core {
         if (this.#link !== "none" && this.#link !== "token") this.#lost(now, event);
         return;
       case "probed":
-        return this.#probed(event.works, now);
+        this.#probed(event.works, now);
+        return;
       case "tick":
-        return this.#tick(now);
+        this.#tick(now);
+        return;
       case "online":
-        return this.#hurry();
+        this.#hurry();
+        return;
       case "visible":
-        return this.#seen(event.visible, now);
+        this.#seen(event.visible, now);
+        return;
       case "resume":
         this.#signedOut = false;
         this.#refused = undefined;
@@ -226,12 +231,14 @@ export class Core {
         this.#asking = false;
         this.#reason = "connect";
         if (this.#link === "none" || this.#link === "token") this.#token = undefined;
-        return this.#hurry();
+        this.#hurry();
+        return;
       case "sign_out":
         this.#drop(now);
         this.#signedOut = true;
         this.#asked += 1;
-        return this.#forget();
+        this.#forget();
+        return;
       case "close":
         this.#drop(now);
         this.#isClosed = true;
@@ -326,14 +333,19 @@ export class Core {
   #message(message: StreamMessage, now: number): void {
     if (this.#link !== "greeting" && this.#link !== "up" && this.#link !== "opening") return;
     this.#alive(now);
-    if (message.type === "hello") return this.#hello(message, now);
+    if (message.type === "hello") {
+      this.#hello(message, now);
+      return;
+    }
     if (message.type === "bye") {
       const { code, reason, retryAfterMs } = message;
-      return this.#lost(now, { code, reason, ...(retryAfterMs != null && { retryAfterMs }) });
+      this.#lost(now, { code, reason, ...(retryAfterMs != null && { retryAfterMs }) });
+      return;
     }
     if (message.type === "error" && message.code === "unauthorized") {
       this.#refused = this.#token;
-      return this.#ask("refused");
+      this.#ask("refused");
+      return;
     }
     this.sync.take(message);
   }
@@ -386,7 +398,8 @@ export class Core {
     if (this.#link !== "up") return;
     if (now >= (this.#silentAt() ?? Number.POSITIVE_INFINITY)) {
       if (this.#kind !== "websocket" || this.#pingAt !== undefined) {
-        return this.#lost(now, { reason: "nothing was heard any more", retryAfterMs: 0 });
+        this.#lost(now, { reason: "nothing was heard any more", retryAfterMs: 0 });
+        return;
       }
       this.#pingAt = now;
       this.#send({ type: "ping" });

@@ -5,11 +5,12 @@
 export function whoseToken(token: string): string {
   try {
     const [, payload = ""] = token.split(".");
-    const claims = JSON.parse(atob(payload.replaceAll("-", "+").replaceAll("_", "/"))) as Record<
-      string,
-      unknown
-    >;
-    return JSON.stringify([claims["iss"], claims["sub"], claims["role"]]);
+    const claims = JSON.parse(atob(payload.replaceAll("-", "+").replaceAll("_", "/"))) as {
+      iss?: unknown;
+      sub?: unknown;
+      role?: unknown;
+    };
+    return JSON.stringify([claims.iss, claims.sub, claims.role]);
   } catch {
     return "";
   }
