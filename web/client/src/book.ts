@@ -8,16 +8,18 @@ export interface Scope {
   readonly servers: ReadonlySet<string>;
 }
 
-/** Whether an entry stands as it was told, or waits to be told again by a snapshot. */
-type Doubt = "none" | "snapshot" | "reset";
-
 interface Entry {
   status: ServerStatus | undefined;
   error: StatusError | undefined;
   /** What is not newer is dropped: another replica may be behind. */
   version: number;
-  doubt: Doubt;
+  /** A snapshot is to tell it again, or that it is not there. */
+  isInDoubt: boolean;
 }
+
+/** A snapshot that tells what was known already changes nothing. */
+const isAgain = (event: StatusEvent, known: ServerStatus) =>
+  event.version === known.version && event.changedAt === known.changedAt;
 
 const isSame = (a: ToolboxEvent, b: ToolboxStatus) =>
   a.name === b.name &&
@@ -29,7 +31,7 @@ const isSame = (a: ToolboxEvent, b: ToolboxStatus) =>
 
 interface Machine {
   status: ToolboxStatus;
-  doubt: Doubt;
+  isInDoubt: boolean;
 }
 
 /** Forgets by omission: what a snapshot did not tell again is not there. */
@@ -68,8 +70,9 @@ export class Book {
   /** Takes a server's event, unless it is not newer. */
   server(event: StatusEvent): void {
     const entry = this.#servers.get(event.serverId);
-    if (entry && entry.doubt !== "reset" && event.version <= entry.version) {
-      entry.doubt = "none";
+    if (entry && !entry.isInDoubt && event.version <= entry.version) return;
+    if (entry?.status && event.kind === "status" && isAgain(event, entry.status)) {
+      entry.isInDoubt = false;
       return;
     }
     if (event.kind === "deleted") this.#put(event.serverId, undefined, DELETED, event.version);
@@ -79,22 +82,20 @@ export class Book {
   /** A server is not to be had, or no longer. Whatever is told of it later is news, so no version is kept. */
   lost(id: string, code: "not_found" | "revoked" | "limit"): void {
     const error = code === "revoked" ? REVOKED : code === "limit" ? LIMIT : NOT_THERE;
-    const entry = this.#servers.get(id);
-    if (entry?.error !== error || entry.doubt !== "none") this.#put(id, undefined, error, -1);
+    this.#put(id, undefined, error, -1);
   }
 
   toolbox(event: ToolboxEvent): void {
     const known = this.#toolboxes.get(event.toolboxId);
     // Polls tell no version.
     if (event.version === 0 && known) {
-      known.doubt = "none";
+      known.isInDoubt = false;
       const polled = { ...event, version: known.status.version };
       if (!isSame(polled, known.status)) this.#putToolbox(polled);
       return;
     }
-    if (known && known.doubt !== "reset" && event.version <= known.status.version) {
-      known.doubt = "none";
-    } else if (event.status === "unseen") {
+    if (known && !known.isInDoubt && event.version <= known.status.version) return;
+    if (event.status === "unseen") {
       this.lostToolbox(event.toolboxId);
     } else {
       this.#putToolbox(event);
@@ -105,16 +106,13 @@ export class Book {
     if (this.#toolboxes.delete(id)) this.#toolboxChanged(id);
   }
 
-  /**
-   * A snapshot of it follows. What is shown stays until then. After a reset versions count for nothing: the source may
-   * have gone back.
-   */
-  doubt(scope: Scope, doubt: "snapshot" | "reset"): void {
+  /** A snapshot of it follows: what is shown stays until then, and its versions count for nothing. */
+  doubt(scope: Scope): void {
     const entries = scope.all
       ? this.#servers.values()
       : [...scope.servers].map((id) => this.#servers.get(id));
-    for (const entry of entries) if (entry) entry.doubt = doubt;
-    if (scope.toolboxes) for (const machine of this.#toolboxes.values()) machine.doubt = doubt;
+    for (const entry of entries) if (entry) entry.isInDoubt = true;
+    if (scope.toolboxes) for (const machine of this.#toolboxes.values()) machine.isInDoubt = true;
   }
 
   /** The snapshot has been told: what it left out is not there. */
@@ -122,10 +120,10 @@ export class Book {
     const ids = scope.all ? [...this.#servers.keys()] : scope.servers;
     for (const id of ids) {
       const entry = this.#servers.get(id);
-      if (entry && entry.doubt !== "none") this.#omitted(id, NOT_THERE);
+      if (entry?.isInDoubt) this.#omitted(id, NOT_THERE);
     }
     if (!scope.toolboxes) return;
-    for (const [id, { doubt }] of [...this.#toolboxes]) if (doubt !== "none") this.lostToolbox(id);
+    for (const [id, { isInDoubt }] of [...this.#toolboxes]) if (isInDoubt) this.lostToolbox(id);
   }
 
   /** These are all that may be seen. */
@@ -150,20 +148,20 @@ export class Book {
   }
 
   #put(id: string, status: ServerStatus | undefined, error: StatusError | undefined, version: number): void {
-    this.#servers.set(id, { status, error, version, doubt: "none" });
-    this.#serverChanged(id);
+    const former = this.#servers.get(id);
+    this.#servers.set(id, { status, error, version, isInDoubt: false });
+    if (status || former?.error !== error) this.#serverChanged(id);
   }
 
   #putToolbox(event: ToolboxEvent): void {
-    this.#toolboxes.set(event.toolboxId, { status: event as ToolboxStatus, doubt: "none" });
+    this.#toolboxes.set(event.toolboxId, { status: event as ToolboxStatus, isInDoubt: false });
     this.#toolboxChanged(event.toolboxId);
   }
 
   #omitted(id: string, error: StatusError): void {
     const entry = this.#servers.get(id);
     // That it was deleted says more.
-    if (entry?.error) entry.doubt = "none";
-    else this.#put(id, undefined, error, -1);
+    this.#put(id, undefined, entry?.error ?? error, -1);
   }
 
   forget(id: string): void {

@@ -70,6 +70,8 @@ const BACKOFF_FIRST = 500;
 const BACKOFF_MOST = 30_000;
 /** A connection that held so long was a good one. */
 const HELD = 10_000;
+/** A state that is being told comes without such pauses. */
+const TELLS_WITHIN = 30_000;
 /** A token is renewed so long before its end. */
 const RENEW_BEFORE = 60_000;
 const RENEW_AGAIN = 15_000;
@@ -106,6 +108,7 @@ export class Core {
   #transport = 0;
   #upSince = 0;
   #heard = 0;
+  #toldAt = 0;
   #pingAt: number | undefined;
   #pingEvery = 30_000;
 
@@ -347,6 +350,7 @@ export class Core {
       this.#ask("refused");
       return;
     }
+    if (message.type !== "pong") this.#toldAt = now;
     this.sync.take(message);
   }
 
@@ -361,6 +365,7 @@ export class Core {
     if (this.#link === "up") return;
     this.#enter("up", now);
     this.#upSince = now;
+    this.#toldAt = now;
     this.#failures = 0;
     this.#refusedAgainAt = now + RETRY_REFUSED;
     this.#betterAt = this.#transport > 0 ? now + this.#betterIn : undefined;
@@ -403,6 +408,10 @@ export class Core {
       }
       this.#pingAt = now;
       this.#send({ type: "ping" });
+    }
+    if (!this.sync.synced && this.#kind !== "polling" && now >= this.#toldAt + TELLS_WITHIN) {
+      this.#lost(now, { reason: "the state was not told", retryAfterMs: 0 });
+      return;
     }
     if (this.#renewAt !== undefined && now >= this.#renewAt) {
       this.#renewAt = now + RENEW_AGAIN;

@@ -6,11 +6,15 @@ const CHUNK = 1000;
 /** Requests whose state has not been told: the server refuses more than 64. */
 const OPEN = 8;
 
-interface Asked extends Scope {
+/** A subscription that was asked for. */
+interface Request extends Scope {
   readonly servers: Set<string>;
+  readonly serial: number;
 }
 
-interface Told extends Asked {
+/** One that is in force, and whose state is being told. */
+interface Telling extends Scope {
+  readonly serial: number;
   snapshot: boolean;
 }
 
@@ -37,12 +41,18 @@ export class Sync {
   /** What is to be watched. */
   #wanted: Scope = nothing();
   /** What the server was asked for on this connection, and has not turned down. */
-  #asked = nothing();
+  readonly #asked = { all: 0, toolboxes: 0, servers: new Map<string, number>() };
+  /** Counts requests. What is asked for is covered by the end of the last request for it, and not of an earlier one. */
+  #serial = 0;
+  /** To be unsubscribed. */
+  #ending = nothing();
   /** Not answered yet. */
-  #requests: Asked[] = [];
+  #requests: Request[] = [];
   /** Answered; their state is being told. */
-  #telling: Told[] = [];
+  #telling: Telling[] = [];
   #resetting = false;
+  /** What the server itself subscribes to again, after a reset. */
+  #anew: Request | undefined;
   #cursor: string | undefined;
   #covered = nothing();
   /** Turned down, or out of sight: asked for again later, and not at once. */
@@ -83,23 +93,41 @@ export class Sync {
   }
 
   want(wanted: Scope): void {
+    const [former, asked, covered, ending] = [this.#wanted, this.#asked, this.#covered, this.#ending];
     this.#wanted = wanted;
+    // What is no longer wanted is forgotten at once, and so has to be told again if it comes back.
+    if (former.all && !wanted.all) {
+      for (const id of wanted.servers) if (this.#isCovered(id)) covered.servers.add(id);
+      ending.all ||= asked.all > 0;
+      asked.all = 0;
+      covered.all = false;
+      this.#complete = false;
+    }
+    if (former.toolboxes && !wanted.toolboxes) {
+      ending.toolboxes ||= asked.toolboxes > 0;
+      asked.toolboxes = 0;
+      covered.toolboxes = false;
+    }
+    for (const id of former.servers) {
+      if (wanted.servers.has(id)) continue;
+      if (asked.servers.delete(id)) ending.servers.add(id);
+      covered.servers.delete(id);
+      this.#refused.delete(id);
+      this.#limited.delete(id);
+    }
     this.#book.retain(wanted);
-    for (const id of this.#covered.servers) if (!wanted.servers.has(id)) this.#covered.servers.delete(id);
-    for (const id of this.#limited) if (!wanted.servers.has(id)) this.#limited.delete(id);
-    if (!wanted.toolboxes) this.#covered.toolboxes = false;
-    if (!wanted.all) this.#complete = false;
-    if (isEmpty(wanted)) this.#covered = nothing();
     this.#findMissing();
     this.#isDirty = true;
   }
 
   /** A new connection: nothing was asked for yet. What was told stands. */
   begin(): void {
-    this.#asked = nothing();
+    this.#clearAsked();
+    this.#ending = nothing();
     this.#requests = [];
     this.#telling = [];
     this.#resetting = false;
+    this.#anew = undefined;
     this.#isFixed = false;
     this.#chunk = CHUNK;
     this.synced = false;
@@ -136,8 +164,7 @@ export class Sync {
       (!toolboxes || this.#covered.toolboxes) &&
       [...scope.servers].every((id) => this.#isCovered(id));
     this.#isFixed = true;
-    this.#asked = { ...scope, servers: new Set(scope.servers) };
-    this.#requests.push({ ...scope, servers: new Set(scope.servers) });
+    this.#requests.push(this.#asks(scope));
     return { ...scope, cursor: isCovered ? this.#cursor : undefined };
   }
 
@@ -147,8 +174,8 @@ export class Sync {
     this.#isDirty = false;
     const wanted = this.#wanted;
     const requests: StreamRequest[] = [];
-    const ask = (scope: Asked, cursor: string | undefined) => {
-      if (isEmpty(scope) || this.#requests.length + this.#telling.length >= OPEN) return;
+    const ask = (scope: Scope, cursor: string | undefined) => {
+      if (isEmpty(scope) || this.#open >= OPEN) return;
       const servers = scope.all ? ("all" as const) : scope.servers.size > 0 ? [...scope.servers] : undefined;
       requests.push({
         type: "subscribe",
@@ -156,10 +183,7 @@ export class Sync {
         ...(scope.toolboxes && { toolboxes: true }),
         ...(cursor && { cursor }),
       });
-      this.#requests.push(scope);
-      if (scope.all) this.#asked.all = true;
-      if (scope.toolboxes) this.#asked.toolboxes = true;
-      for (const id of scope.servers) this.#asked.servers.add(id);
+      this.#requests.push(this.#asks(scope));
     };
     const missing = wanted.all
       ? []
@@ -176,54 +200,66 @@ export class Sync {
         ask({ ...nothing(), servers: new Set(ids.slice(at, at + this.#chunk)) }, cursor);
       }
     }
-    requests.push(...this.#drop());
+    requests.push(...this.#end());
     return requests;
   }
 
+  /** Notes that a scope is asked for. */
+  #asks({ all, toolboxes, servers }: Scope): Request {
+    this.#serial += 1;
+    const { asked, serial, ending } = { asked: this.#asked, serial: this.#serial, ending: this.#ending };
+    if (all) asked.all = serial;
+    if (toolboxes) asked.toolboxes = serial;
+    for (const id of servers) asked.servers.set(id, serial);
+    if (all) ending.all = false;
+    if (toolboxes) ending.toolboxes = false;
+    for (const id of servers) ending.servers.delete(id);
+    return { all, toolboxes, servers: new Set(servers), serial };
+  }
+
+  #clearAsked(): void {
+    this.#asked.all = 0;
+    this.#asked.toolboxes = 0;
+    this.#asked.servers.clear();
+  }
+
   /** What is no longer to be told. */
-  #drop(): StreamRequest[] {
-    const wanted = this.#wanted;
+  #end(): StreamRequest[] {
+    const { all, toolboxes, servers } = this.#ending;
+    this.#ending = nothing();
     const requests: StreamRequest[] = [];
-    // What is to be ended must be in force.
-    if (this.#requests.length > 0) return requests;
-    if (this.#asked.all && !wanted.all) {
-      requests.push({ type: "unsubscribe", servers: "all" });
-      this.#asked.all = false;
-      this.#covered.all = false;
+    if (all) requests.push({ type: "unsubscribe", servers: "all" });
+    if (toolboxes) requests.push({ type: "unsubscribe", toolboxes: true });
+    const ids = [...servers];
+    for (let at = 0; at < ids.length; at += CHUNK) {
+      requests.push({ type: "unsubscribe", servers: ids.slice(at, at + CHUNK) });
     }
-    if (this.#asked.toolboxes && !wanted.toolboxes) {
-      requests.push({ type: "unsubscribe", toolboxes: true });
-      this.#asked.toolboxes = false;
-    }
-    const over = [...this.#asked.servers].filter((id) => !wanted.servers.has(id));
-    for (let at = 0; at < over.length; at += CHUNK) {
-      requests.push({ type: "unsubscribe", servers: over.slice(at, at + CHUNK) });
-    }
-    for (const id of over) this.#asked.servers.delete(id);
-    if (over.length > 0) {
+    if (ids.length > 0 && this.#limited.size > 0) {
       // There is room again.
       this.#limited.clear();
       this.#chunk = CHUNK;
+      this.#isDirty = true;
     }
     return requests;
   }
 
   /** Takes a message. */
   take(message: StreamMessage): void {
-    const open = this.#requests.length + this.#telling.length;
+    const open = this.#open;
     switch (message.type) {
       case "subscribed": {
         this.#serverBegan();
-        this.#requests.shift();
         const { all = false, toolboxes = false, servers = [] } = message;
-        this.#telling.push({ all, toolboxes, servers: new Set(servers), snapshot: false });
+        const serial = (this.#anew ?? this.#answered(message))?.serial ?? 0;
+        this.#anew = undefined;
+        this.#telling.push({ all, toolboxes, servers: new Set(servers), serial, snapshot: false });
         break;
       }
       case "snapshot": {
         const telling = this.#telling.at(-1);
         if (!telling) break;
         telling.snapshot = true;
-        this.#book.doubt(telling, this.#resetting ? "reset" : "snapshot");
+        this.#book.doubt(telling);
         if (this.#resetting) this.#uncover(telling);
         this.#resetting = false;
         break;
@@ -265,10 +301,14 @@ export class Sync {
         this.#error(message);
         break;
     }
-    if (this.#requests.length + this.#telling.length < open) this.#isDirty = true;
-    if (this.#requests.length === 0 && message.type === "subscribed") this.#isDirty = true;
+    if (this.#open < open) this.#isDirty = true;
     if (this.#resetting) this.synced = false;
-    else if (!this.synced) this.synced = this.#requests.length === 0 && this.#telling.length === 0;
+    else if (!this.synced) this.synced = this.#open === 0 && !this.#anew;
+  }
+
+  /** Requests whose state has not been told to the end. */
+  get #open(): number {
+    return this.#requests.length + this.#telling.length;
   }
 
   /**
@@ -277,30 +317,43 @@ export class Sync {
    */
   #serverBegan(): void {
     if (!this.#resetting) return;
-    const granted = { ...this.#asked, servers: new Set(this.#asked.servers) };
-    for (const { all, toolboxes, servers } of this.#requests) {
-      if (all) granted.all = false;
-      if (toolboxes) granted.toolboxes = false;
-      for (const id of servers) granted.servers.delete(id);
-    }
-    this.#requests.unshift(granted);
+    this.#resetting = false;
+    const { all, toolboxes, servers } = this.#asked;
+    const waiting = new Set(this.#requests.map(({ serial }) => serial));
+    const granted = (serial: number) => serial > 0 && !waiting.has(serial);
+    const ids = [...servers].filter(([, serial]) => granted(serial)).map(([id]) => id);
+    const scope = { all: granted(all), toolboxes: granted(toolboxes), servers: new Set(ids) };
+    this.#uncover(scope);
+    this.#anew = this.#asks(scope);
     this.#telling = [];
+  }
+
+  /** The request that is answered by this; undefined: none, and so it covers nothing. */
+  #answered({ all = false, toolboxes = false, servers = [] }: StreamMessage & { type: "subscribed" }) {
+    const first = this.#requests[0];
+    const fits =
+      first?.all === all && first.toolboxes === toolboxes && servers.every((id) => first.servers.has(id));
+    return fits ? this.#requests.shift() : undefined;
   }
 
   #error({ code, servers = [] }: StreamMessage & { type: "error" }): void {
     const request = this.#requests[0];
     if (code === "not_found") {
       this.#serverBegan();
-      const answered = this.#requests[0];
+      const answered = this.#anew ?? request;
       for (const id of servers) {
         answered?.servers.delete(id);
         this.#turnDown(id, "not_found");
       }
       // Nothing is left of it that could be granted.
-      if (answered && isEmpty(answered)) this.#requests.shift();
+      if (!answered || !isEmpty(answered)) return;
+      if (this.#anew) this.#anew = undefined;
+      else this.#requests.shift();
     } else if (code === "limit" && request) {
       this.#requests.shift();
-      for (const id of request.servers) this.#asked.servers.delete(id);
+      for (const id of request.servers) {
+        if (this.#asked.servers.get(id) === request.serial) this.#asked.servers.delete(id);
+      }
       // Fewer may fit. When not one does, none of what is still to be asked for will.
       const smaller = Math.floor(Math.min(request.servers.size, this.#chunk) / 2);
       this.#chunk = Math.max(1, smaller);
@@ -330,13 +383,15 @@ export class Sync {
     return this.#covered.servers.has(id) || (this.#covered.all && this.#book.get(id)?.status !== undefined);
   }
 
-  #cover(scope: Scope): void {
-    if (scope.all && this.#asked.all) {
+  #cover(told: Telling): void {
+    if (told.serial === 0) return;
+    const { all, toolboxes, servers } = this.#asked;
+    if (told.all && all === told.serial) {
       this.#covered.all = true;
       this.#complete = true;
     }
-    if (scope.toolboxes && this.#asked.toolboxes) this.#covered.toolboxes = true;
-    for (const id of scope.servers) if (this.#asked.servers.has(id)) this.#covered.servers.add(id);
+    if (told.toolboxes && toolboxes === told.serial) this.#covered.toolboxes = true;
+    for (const id of told.servers) if (servers.get(id) === told.serial) this.#covered.servers.add(id);
     this.#findMissing();
   }
 
