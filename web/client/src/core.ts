@@ -480,10 +480,11 @@ export class Core {
 
   /** Lets go of the connection. */
   #drop(now: number): void {
+    if (this.#link === "none") return;
     if (this.#state.phase === "live") this.#currentUntil = this.#heard;
     else if (this.#currentUntil === undefined && !this.book.isEmpty) this.#currentUntil = this.#heard;
-    if (this.#link !== "none" && this.#link !== "token") this.#effects.push({ type: "shut" });
-    if (this.#link !== "none") this.#enter("none", now);
+    if (this.#link !== "token") this.#effects.push({ type: "shut" });
+    this.#enter("none", now);
     this.#pingAt = undefined;
     this.#renewAt = undefined;
     this.#betterAt = undefined;

@@ -48,6 +48,15 @@ export interface Held {
   end(): void;
 }
 
+/** Reports an error as any that nobody caught. */
+function report(error: unknown): void {
+  if (typeof reportError === "function") reportError(error);
+  else
+    setTimeout(() => {
+      throw error;
+    });
+}
+
 function read({ servers = [], toolboxes = false }: Selection): Watch["selection"] {
   return { all: servers === "all", toolboxes, servers: new Set(servers === "all" ? [] : servers) };
 }
@@ -78,6 +87,7 @@ export class Hub {
   #isTelling = false;
   #toldAt = Number.NEGATIVE_INFINITY;
   #told: ConnectionState;
+  #toldComplete = false;
   #unlisten: (() => void) | undefined;
 
   constructor(address: Address, platform: Platform, random: () => number = Math.random) {
@@ -327,12 +337,16 @@ export class Hub {
   /** Sees to it that listeners are told of what changed: soon, in a task of their own, and not more often than is seen. */
   #tell(): void {
     const { changedServers, changedToolboxes } = this.#core.book;
-    const isChanged = changedServers.size > 0 || changedToolboxes.size > 0 || this.#told !== this.connection;
+    const isChanged = changedServers.size > 0 || changedToolboxes.size > 0 || this.#isOtherwise;
     if (!isChanged || this.#isTelling) return;
     this.#isTelling = true;
     const wait = this.#toldAt + FRAME - Date.now();
     if (wait <= 0) queueMicrotask(() => this.#tellAll());
     else setTimeout(() => this.#tellAll(), wait);
+  }
+
+  get #isOtherwise(): boolean {
+    return this.#told !== this.connection || this.#toldComplete !== this.complete;
   }
 
   #tellAll(): void {
@@ -341,17 +355,16 @@ export class Hub {
     const { book } = this.#core;
     const [servers, toolboxes] = [book.changedServers, book.changedToolboxes];
     [book.changedServers, book.changedToolboxes] = [new Set(), new Set()];
-    const connection = this.#told !== this.connection;
+    const connection = this.#isOtherwise;
     this.#told = this.connection;
+    this.#toldComplete = this.complete;
     for (const id of servers) if (!book.get(id)) this.#views.delete(id);
     for (const [watch, changes] of this.#concerned(servers, toolboxes, connection)) {
       try {
         watch.listener?.(changes);
       } catch (error) {
-        // One listener's fault is not the others': it is reported as any uncaught error.
-        setTimeout(() => {
-          throw error;
-        });
+        // One listener's fault is not the others'.
+        report(error);
       }
     }
   }

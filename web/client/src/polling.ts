@@ -2,7 +2,6 @@ import type { Server, ServerPage, Toolbox, ToolboxPage } from "./generated/api.j
 import type { ServerStatus, StreamMessage, ToolboxEvent } from "./generated/stream.js";
 import { below, type Connect, refusal } from "./transports.js";
 
-const POLL_EVERY = 5_000;
 const PAGE = "500";
 
 /** An answer that ends the polling. */
@@ -13,10 +12,10 @@ class Refused extends Error {
 }
 
 /**
- * Asks status-api every five seconds, and tells what it answers as a stream would: each round is a snapshot. There is no
+ * Asks status-api every few seconds, and tells what it answers as a stream would: each round is a snapshot. There is no
  * cursor: what a poll told, a stream does not resume.
  */
-export const polling: Connect = (target, sink, { fetch }) => {
+export const polling: Connect = (target, sink, { fetch, pollEvery }) => {
   const abort = new AbortController();
   const { all, toolboxes, servers } = target.opening;
   let { token } = target;
@@ -86,7 +85,7 @@ export const polling: Connect = (target, sink, { fetch }) => {
       sink.message({
         type: "hello",
         protocol: "mcp-status.v1",
-        pingSeconds: POLL_EVERY / 1000,
+        pingSeconds: pollEvery / 1000,
         expiresAt: "",
       });
     }
@@ -112,7 +111,7 @@ export const polling: Connect = (target, sink, { fetch }) => {
   async function run(): Promise<void> {
     try {
       await round();
-      if (!abort.signal.aborted) timer = setTimeout(run, POLL_EVERY);
+      if (!abort.signal.aborted) timer = setTimeout(run, pollEvery);
     } catch (error) {
       if (abort.signal.aborted) return;
       if (error instanceof Refused) sink.closed(...refusal(error.response));

@@ -6,6 +6,8 @@ import type { Transport } from "./types.js";
 export interface Platform {
   readonly WebSocket: typeof WebSocket | undefined;
   readonly fetch: typeof fetch;
+  /** Milliseconds between polls. */
+  readonly pollEvery: number;
 }
 
 /** How a transport says what happens to it. Nothing after `closed`. */

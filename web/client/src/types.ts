@@ -116,7 +116,7 @@ export interface Selection {
 export interface Changes {
   readonly servers: ReadonlySet<string>;
   readonly toolboxes: ReadonlySet<string>;
-  /** The connection's state changed, and with it perhaps whether everything is stale. */
+  /** The connection's state changed, and with it perhaps whether everything is stale; or `complete` did. */
   readonly connection: boolean;
 }
 

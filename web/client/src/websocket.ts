@@ -19,7 +19,6 @@ export const websocket: Connect = ({ url }, sink, { WebSocket }) => {
     const message = parse(data);
     if (message) sink.message(message);
   };
-  // An error is always followed by a close, which says as much.
   socket.onclose = ({ code, reason }) => sink.closed(code, reason);
   return {
     send: (message) => {
@@ -45,7 +44,10 @@ export function probe(url: URL, { WebSocket }: Platform, tell: (works: boolean) 
 /** Undefined: the page's own policy forbids it. */
 function open(url: URL, socket: typeof WebSocket): WebSocket | undefined {
   try {
-    return new socket(address(url), [PROTOCOL]);
+    const opening = new socket(address(url), [PROTOCOL]);
+    // An error is always followed by a close, which says as much; outside of browsers one that nobody hears is fatal.
+    opening.onerror = () => {};
+    return opening;
   } catch {
     return undefined;
   }

@@ -36,7 +36,7 @@ export class Run {
 
   pick = () => IDS[this.random(IDS.length)] as string;
 
-  step(): void {
+  step(): unknown {
     const { notifier } = this;
     switch (this.random(24)) {
       case 0:
@@ -54,7 +54,6 @@ export class Run {
         return;
       case 5:
         return notifier.unhide();
-        return;
       case 6:
       case 7:
       case 8:
