@@ -1,62 +1,9 @@
 import { Book, type Scope } from "./book.js";
+import type { CoreOptions, Effect, Event } from "./events.js";
 import type { StreamMessage, StreamRequest } from "./generated/stream.js";
 import { Sync } from "./sync.js";
-import { whoseToken } from "./token.js";
-import type { ConnectionPhase, ConnectionState, TokenReason, Transport } from "./types.js";
-
-/** What happens. */
-export type Event =
-  | { readonly type: "want"; readonly wanted: Scope }
-  /** What the application gave; undefined: it could not say. */
-  | { readonly type: "token"; readonly asked: number; readonly token: string | null | undefined }
-  /** A WebSocket is open: it waits to be told who is asking. */
-  | { readonly type: "open" }
-  | { readonly type: "message"; readonly message: StreamMessage }
-  /** A sign of life that says nothing. */
-  | { readonly type: "heard" }
-  | {
-      readonly type: "closed";
-      readonly code?: number;
-      readonly reason?: string;
-      readonly retryAfterMs?: number;
-    }
-  | { readonly type: "probed"; readonly works: boolean }
-  | { readonly type: "tick" }
-  | { readonly type: "online" }
-  | { readonly type: "visible"; readonly visible: boolean }
-  | { readonly type: "resume" }
-  | { readonly type: "sign_out" }
-  | { readonly type: "close" };
-
-const NO_TOKEN = "the application gave no token";
-
-/** What a stream or poll begins with. */
-export type Opening = Scope & { readonly cursor: string | undefined };
-
-/** What is to be done about it. */
-export type Effect =
-  | { readonly type: "ask_token"; readonly reason: TokenReason; readonly asked: number }
-  | {
-      readonly type: "open";
-      readonly transport: Transport;
-      readonly token: string;
-      /** Of a transport that cannot be asked. */
-      readonly opening?: Opening;
-    }
-  | { readonly type: "send"; readonly message: StreamRequest }
-  /** Polls go on with another token. */
-  | { readonly type: "renew"; readonly token: string }
-  | { readonly type: "shut" }
-  /** Finds out whether a WebSocket can be had, beside the connection that is there. */
-  | { readonly type: "probe" };
-
-/** What the core is to know of its owner's options. */
-export interface CoreOptions {
-  readonly transports: readonly Transport[];
-  readonly pauseHiddenAfter: number | false;
-  /** In `0..1`. */
-  readonly random: () => number;
-}
+import { Tokens } from "./tokens.js";
+import type { ConnectionPhase, ConnectionState, Transport } from "./types.js";
 
 /** A connection that says nothing for so long is as good as none. */
 const OPEN_WITHIN = 10_000;
@@ -72,9 +19,7 @@ const BACKOFF_MOST = 30_000;
 const HELD = 10_000;
 /** A state that is being told comes without such pauses. */
 const TELLS_WITHIN = 30_000;
-/** A token is renewed so long before its end. */
-const RENEW_BEFORE = 60_000;
-const RENEW_AGAIN = 15_000;
+const NO_TOKEN = "the application gave no token";
 /** What was not found may have come into being. */
 const RETRY_REFUSED = 30_000;
 /** The better transport is tried again after so long, then twice as long, up to the other. */
@@ -112,18 +57,7 @@ export class Core {
   #pingAt: number | undefined;
   #pingEvery = 30_000;
 
-  #token: string | undefined;
-  /** Whom it speaks for, as far as that can be read: another is shown nothing of his. */
-  #whose: string | undefined;
-  #asking = false;
-  /** Which question is the last. */
-  #asked = 0;
-  #reason: TokenReason = "connect";
-  #refused: string | undefined;
-  #refusals = 0;
-  #expiresAt: number | undefined;
-  #renewAt: number | undefined;
-
+  readonly #tokens = new Tokens();
   #attempt = 0;
   #failures = 0;
   #retryAt: number | undefined;
@@ -180,8 +114,9 @@ export class Core {
       this.#isPaused || this.#phase() === "idle" || this.#signedOut ? undefined : this.#pauseAt(),
     ];
     if (this.#link === "none") times.push(this.#retryAt);
-    if (this.#link === "opening" || this.#link === "greeting") times.push(this.#linkSince + OPEN_WITHIN);
-    if (this.#link === "up") times.push(this.#silentAt(), this.#renewAt, this.#betterAt, now + LOOK_EVERY);
+    if (this.#link === "opening" || this.#link === "greeting") times.push(this.#openUntil);
+    if (this.#link === "up")
+      times.push(this.#silentAt(), this.#tokens.renewAt, this.#betterAt, now + LOOK_EVERY);
     const at = Math.min(...times.map((time) => time ?? Number.POSITIVE_INFINITY));
     this.#lookAt = Number.isFinite(at) ? Math.max(at, now) : undefined;
     return this.#lookAt;
@@ -191,6 +126,11 @@ export class Core {
     return this.#options.transports[this.#transport] ?? "polling";
   }
 
+  /** A poll has many pages. */
+  get #openUntil(): number {
+    return this.#linkSince + (this.#kind === "polling" ? 3 : 1) * OPEN_WITHIN;
+  }
+
   #take(event: Event, now: number): void {
     switch (event.type) {
       case "want":
@@ -198,13 +138,12 @@ export class Core {
         this.sync.want(event.wanted);
         return;
       case "token":
-        // One that was asked for before signing in or out may be another person's.
-        if (event.asked === this.#asked) this.#tokenGiven(event.token, now);
+        this.#tokenGiven(event.asked, event.token, now);
         return;
       case "open":
         if (this.#link !== "opening") return;
         this.#enter("greeting", now);
-        if (this.#token !== undefined) this.#send({ type: "auth", token: this.#token });
+        this.#send({ type: "auth", token: this.#tokens.current ?? "" });
         return;
       case "message":
         this.#message(event.message, now);
@@ -229,17 +168,12 @@ export class Core {
         return;
       case "resume":
         this.#signedOut = false;
-        this.#refused = undefined;
-        this.#refusals = 0;
-        this.#asking = false;
-        this.#reason = "connect";
-        if (this.#link === "none" || this.#link === "token") this.#token = undefined;
+        if (this.#link === "none" || this.#link === "token") this.#tokens.begin();
         this.#hurry();
         return;
       case "sign_out":
         this.#drop(now);
         this.#signedOut = true;
-        this.#asked += 1;
         this.#forget();
         return;
       case "close":
@@ -265,8 +199,10 @@ export class Core {
       this.#retryAt = undefined;
       this.#enter("token", now);
     }
-    if (this.#link === "token" && this.#token !== undefined && !this.#isEnding(now)) this.#open(now);
-    else if (this.#link === "token") this.#ask(this.#token === undefined ? this.#reason : "expiring");
+    if (this.#link === "token") {
+      if (this.#tokens.isGood(now)) this.#open(now);
+      else this.#effects.push(...this.#tokens.ask());
+    }
     if (this.#link !== "up") return;
     if (this.#kind === "websocket") {
       for (const message of this.sync.plan()) this.#send(message);
@@ -284,53 +220,26 @@ export class Core {
     this.#enter("opening", now);
     const most = transport === "sse" ? IN_URL : ONE_BY_ONE;
     const opening = transport === "websocket" ? {} : { opening: this.sync.opening(most) };
-    this.#effects.push({ type: "open", transport, token: this.#token ?? "", ...opening });
+    this.#effects.push({ type: "open", transport, token: this.#tokens.current ?? "", ...opening });
   }
 
-  #ask(reason: TokenReason): void {
-    if (this.#asking) return;
-    this.#asking = true;
-    this.#asked += 1;
-    this.#effects.push({ type: "ask_token", reason, asked: this.#asked });
-  }
-
-  #tokenGiven(token: string | null | undefined, now: number): void {
-    this.#asking = false;
-    if (token === undefined) {
-      if (this.#link === "token") this.#lost(now, { reason: NO_TOKEN });
-      return;
-    }
-    if (token === null || token === this.#refused) {
-      // One that is in use goes on to its end.
-      if (this.#link === "up") return;
-      this.#signedOut = true;
-      return;
-    }
-    const former = this.#token;
-    if (former === token) {
-      // It cannot be had any newer: it is good until it is refused.
-      if (this.#link === "token") this.#expiresAt = undefined;
-      return;
-    }
-    if (this.#whose !== undefined && whoseToken(token) !== this.#whose) {
+  #tokenGiven(asked: number, token: string | null | undefined, now: number): void {
+    const given = this.#tokens.given(asked, token);
+    if (given === "none" && this.#link === "token") this.#lost(now, { reason: NO_TOKEN });
+    // A connection that is there goes on to its end.
+    if (given === "signed_out" && this.#link !== "up") this.#signedOut = true;
+    if (given === "another_person") {
       this.#drop(now);
-      this.#forget();
+      this.#forgetTold();
     }
-    this.#token = token;
-    this.#whose = whoseToken(token);
-    this.#expiresAt = undefined;
-    this.#reason = "connect";
-    if (this.#link !== "up") return;
-    if (this.#kind === "websocket") this.#send({ type: "auth", token });
-    else if (this.#kind === "polling") this.#effects.push({ type: "renew", token });
+    if (given !== "newer" || this.#link !== "up") return;
+    const current = this.#tokens.current ?? "";
+    if (this.#kind === "websocket") this.#send({ type: "auth", token: current });
+    else if (this.#kind === "polling") this.#effects.push({ type: "renew", token: current });
     else {
       this.#drop(now);
       this.#enter("token", now);
     }
-  }
-
-  #isEnding(now: number): boolean {
-    return this.#expiresAt !== undefined && now >= this.#expiresAt - RENEW_BEFORE / 2;
   }
 
   #message(message: StreamMessage, now: number): void {
@@ -346,8 +255,7 @@ export class Core {
       return;
     }
     if (message.type === "error" && message.code === "unauthorized") {
-      this.#refused = this.#token;
-      this.#ask("refused");
+      this.#effects.push(...this.#tokens.notTaken());
       return;
     }
     if (message.type !== "pong") this.#toldAt = now;
@@ -356,12 +264,7 @@ export class Core {
 
   #hello({ pingSeconds, expiresAt }: StreamMessage & { type: "hello" }, now: number): void {
     this.#pingEvery = Math.max(1, pingSeconds) * 1000;
-    const ends = Date.parse(expiresAt);
-    this.#expiresAt = Number.isNaN(ends) ? undefined : ends;
-    const left = (this.#expiresAt ?? Number.POSITIVE_INFINITY) - now;
-    this.#renewAt = Number.isFinite(left) ? now + Math.max(left / 2, left - RENEW_BEFORE) : undefined;
-    this.#refusals = 0;
-    this.#refused = undefined;
+    this.#tokens.accepted(Date.parse(expiresAt), now);
     if (this.#link === "up") return;
     this.#enter("up", now);
     this.#upSince = now;
@@ -378,14 +281,14 @@ export class Core {
   }
 
   /** When silence is looked into, or is the end. */
-  #silentAt(): number | undefined {
+  #silentAt(): number {
     switch (this.#kind) {
       case "websocket":
         return this.#pingAt === undefined ? this.#heard + this.#pingEvery / 2 : this.#pingAt + PONG_WITHIN;
       case "sse":
         return this.#heard + 2 * this.#pingEvery + LOOK_EVERY;
       case "polling":
-        return undefined;
+        return this.#heard + 6 * this.#pingEvery;
     }
   }
 
@@ -397,11 +300,11 @@ export class Core {
 
   #tick(now: number): void {
     if (this.#link === "opening" || this.#link === "greeting") {
-      if (now >= this.#linkSince + OPEN_WITHIN) this.#lost(now, { reason: "no answer" });
+      if (now >= this.#openUntil) this.#lost(now, { reason: "no answer" });
       return;
     }
     if (this.#link !== "up") return;
-    if (now >= (this.#silentAt() ?? Number.POSITIVE_INFINITY)) {
+    if (now >= this.#silentAt()) {
       if (this.#kind !== "websocket" || this.#pingAt !== undefined) {
         this.#lost(now, { reason: "nothing was heard any more", retryAfterMs: 0 });
         return;
@@ -413,10 +316,7 @@ export class Core {
       this.#lost(now, { reason: "the state was not told", retryAfterMs: 0 });
       return;
     }
-    if (this.#renewAt !== undefined && now >= this.#renewAt) {
-      this.#renewAt = now + RENEW_AGAIN;
-      this.#ask("expiring");
-    }
+    this.#effects.push(...this.#tokens.renew(now));
     if (this.#kind === "websocket" && now >= this.#refusedAgainAt) {
       this.#refusedAgainAt = now + RETRY_REFUSED;
       this.sync.retry();
@@ -447,23 +347,19 @@ export class Core {
     this.#drop(now);
     this.#lostReason = why.reason || "the connection was lost";
     if (why.code === 4401 || why.code === 4403) {
-      if (why.code === 4403) this.#forget();
-      this.#refused = this.#token;
-      this.#token = undefined;
-      this.#reason = "refused";
-      this.#refusals += 1;
-      // The first time another one is tried at once.
-      if (this.#refusals === 1) return;
-      if (this.#refusals > 2) {
-        this.#signedOut = true;
-        return;
-      }
+      // A token of another account is good, for another connection.
+      if (why.code === 4403) this.#forgetTold();
+      const another = this.#tokens.refused();
+      if (another === "never") this.#signedOut = true;
+      if (another !== "later") return;
     } else if (!wasUp && why.reason !== NO_TOKEN && (why.code ?? 1006) === 1006) {
       // Not even a refusal came through.
       this.#failures += 1;
       if (this.#failures >= 2) {
         this.#failures = 0;
         this.#transport = (this.#transport + 1) % this.#options.transports.length;
+        // Another way is no other attempt at the same; only when all were tried in vain there is a pause.
+        if (this.#transport > 0) return;
       }
     }
     if (held) this.#attempt = 0;
@@ -486,14 +382,17 @@ export class Core {
     if (this.#link !== "token") this.#effects.push({ type: "shut" });
     this.#enter("none", now);
     this.#pingAt = undefined;
-    this.#renewAt = undefined;
+    this.#tokens.renewAt = undefined;
     this.#betterAt = undefined;
   }
 
   #forget(): void {
+    this.#tokens.forget();
+    this.#forgetTold();
+  }
+
+  #forgetTold(): void {
     this.sync.forget();
-    this.#token = undefined;
-    this.#whose = undefined;
     this.#currentUntil = undefined;
   }
 

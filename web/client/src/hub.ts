@@ -1,4 +1,5 @@
-import { Core, type Effect, type Event } from "./core.js";
+import { Core } from "./core.js";
+import type { Effect, Event } from "./events.js";
 import { polling } from "./polling.js";
 import { sse } from "./sse.js";
 import type { Connection, Platform, Sink, Transports } from "./transports.js";

@@ -1,4 +1,4 @@
-import type { Opening } from "./core.js";
+import type { Opening } from "./events.js";
 import type { StreamMessage, StreamRequest } from "./generated/stream.js";
 import type { Transport } from "./types.js";
 
