@@ -351,7 +351,8 @@ export class Core {
       if (why.code === 4403) this.#forgetTold();
       const another = this.#tokens.refused();
       if (another === "never") this.#signedOut = true;
-      if (another !== "later") return;
+      // At once, unless the last one did not last either.
+      if (another === "never" || (another === "at_once" && (held || !wasUp))) return;
     } else if (!wasUp && why.reason !== NO_TOKEN && (why.code ?? 1006) === 1006) {
       // Not even a refusal came through.
       this.#failures += 1;

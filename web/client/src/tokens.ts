@@ -77,8 +77,10 @@ export class Tokens {
     this.#refused = undefined;
     this.#refusals = 0;
     const left = expiresAt - now;
-    this.#expiresAt = Number.isNaN(left) ? undefined : expiresAt;
-    this.renewAt = Number.isNaN(left) ? undefined : now + Math.max(left / 2, left - RENEW_BEFORE);
+    // One that was taken just now has not ended: where it seems so, this clock is wrong and cannot tell when it will.
+    const isKnown = left > 0;
+    this.#expiresAt = isKnown ? expiresAt : undefined;
+    this.renewAt = isKnown ? now + Math.max(left / 2, left - RENEW_BEFORE) : undefined;
   }
 
   /** It was not taken in place of the one before, which goes on. */

@@ -277,6 +277,26 @@ describe("tokens", () => {
     expect(phase()).toBe("signed_out");
   });
 
+  it("that end as soon as they are taken are not asked for without a pause", () => {
+    live();
+    pass(1_000);
+    expect(types(told({ type: "bye", code: 4401, reason: "token_expired" }))).toEqual(["shut"]);
+    expect(core.state).toMatchObject({ phase: "waiting", retryAt: now + 500 });
+    expect(types(pass(500))).toEqual(["ask_token"]);
+  });
+
+  it("are not renewed by a clock that is wrong", () => {
+    live(-600);
+    expect(beat(120_000).filter((effect) => effect.type === "ask_token")).toEqual([]);
+  });
+
+  it("that end on the open connection are replaced at once", () => {
+    live();
+    beat(20_000);
+    expect(types(told({ type: "bye", code: 4401, reason: "token_expired" }))).toEqual(["shut", "ask_token"]);
+    expect(types(token(jwt("anna", "2")))).toEqual(["open"]);
+  });
+
   it("that are `null` say that nobody is signed in", () => {
     want("a");
     expect(token(null)).toEqual([]);
