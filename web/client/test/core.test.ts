@@ -312,6 +312,7 @@ describe("tokens", () => {
 
   it("of somebody else show nothing of the first one", () => {
     live();
+    beat(20_000);
     closed(4401);
     expect(core.book.servers()).toHaveLength(1);
     token(jwt("bert"));
