@@ -1,3 +1,4 @@
+import { Attempts, type Loss } from "./attempts.js";
 import { Book, type Scope } from "./book.js";
 import type { CoreOptions, Effect, Event } from "./events.js";
 import type { StreamMessage, StreamRequest } from "./generated/stream.js";
@@ -13,8 +14,6 @@ const PONG_WITHIN = 10_000;
 const LOOK_EVERY = 5_000;
 /** A timer of a page that is seen is never that late, unless the computer slept. */
 const SLEPT = 20_000;
-const BACKOFF_FIRST = 500;
-const BACKOFF_MOST = 30_000;
 /** A connection that held so long was a good one. */
 const HELD = 10_000;
 /** A state that is being told comes without such pauses. */
@@ -22,9 +21,6 @@ const TELLS_WITHIN = 30_000;
 const NO_TOKEN = "the application gave no token";
 /** What was not found may have come into being. */
 const RETRY_REFUSED = 30_000;
-/** The better transport is tried again after so long, then twice as long, up to the other. */
-const BETTER_FIRST = 30_000;
-const BETTER_MOST = 300_000;
 /** Ids that fit into a URL, and that are asked for one by one. */
 const IN_URL = 100;
 const ONE_BY_ONE = 8;
@@ -44,13 +40,12 @@ type Link = "none" | "token" | "opening" | "greeting" | "up";
 export class Core {
   readonly book = new Book();
   readonly sync = new Sync(this.book);
-  #options: CoreOptions;
+  #pauseHiddenAfter: number | false;
   #effects: Effect[] = [];
   #wanted: Scope = { all: false, toolboxes: false, servers: new Set() };
 
   #link: Link = "none";
   #linkSince = 0;
-  #transport = 0;
   #upSince = 0;
   #heard = 0;
   #toldAt = 0;
@@ -58,12 +53,8 @@ export class Core {
   #pingEvery = 30_000;
 
   readonly #tokens = new Tokens();
-  #attempt = 0;
-  #failures = 0;
-  #retryAt: number | undefined;
+  readonly #attempts: Attempts;
   #lostReason: string | undefined;
-  #betterAt: number | undefined;
-  #betterIn = BETTER_FIRST;
   #refusedAgainAt = 0;
 
   #visible = true;
@@ -85,11 +76,13 @@ export class Core {
   };
 
   constructor(options: CoreOptions) {
-    this.#options = options;
+    this.#pauseHiddenAfter = options.pauseHiddenAfter;
+    this.#attempts = new Attempts(options.transports, options.random);
   }
 
-  set options(options: CoreOptions) {
-    this.#options = options;
+  set options({ transports, pauseHiddenAfter }: CoreOptions) {
+    this.#pauseHiddenAfter = pauseHiddenAfter;
+    this.#attempts.transports = transports;
   }
 
   get state(): ConnectionState {
@@ -113,17 +106,17 @@ export class Core {
     const times = [
       this.#isPaused || this.#phase() === "idle" || this.#signedOut ? undefined : this.#pauseAt(),
     ];
-    if (this.#link === "none") times.push(this.#retryAt);
+    if (this.#link === "none") times.push(this.#attempts.retryAt);
     if (this.#link === "opening" || this.#link === "greeting") times.push(this.#openUntil);
     if (this.#link === "up")
-      times.push(this.#silentAt(), this.#tokens.renewAt, this.#betterAt, now + LOOK_EVERY);
+      times.push(this.#silentAt(), this.#tokens.renewAt, this.#attempts.betterAt, now + LOOK_EVERY);
     const at = Math.min(...times.map((time) => time ?? Number.POSITIVE_INFINITY));
     this.#lookAt = Number.isFinite(at) ? Math.max(at, now) : undefined;
     return this.#lookAt;
   }
 
   get #kind(): Transport {
-    return this.#options.transports[this.#transport] ?? "polling";
+    return this.#attempts.transport;
   }
 
   /** A poll has many pages. */
@@ -192,11 +185,11 @@ export class Core {
     if (this.#isClosed || this.#signedOut || !isWanted || this.#isPaused) {
       this.#drop(now);
       if (!isWanted) this.#currentUntil = undefined;
-      this.#retryAt = undefined;
+      this.#attempts.retryAt = undefined;
       return;
     }
-    if (this.#link === "none" && (this.#retryAt === undefined || now >= this.#retryAt)) {
-      this.#retryAt = undefined;
+    if (this.#link === "none" && (this.#attempts.retryAt === undefined || now >= this.#attempts.retryAt)) {
+      this.#attempts.retryAt = undefined;
       this.#enter("token", now);
     }
     if (this.#link === "token") {
@@ -269,10 +262,8 @@ export class Core {
     this.#enter("up", now);
     this.#upSince = now;
     this.#toldAt = now;
-    this.#failures = 0;
+    this.#attempts.succeeded(now);
     this.#refusedAgainAt = now + RETRY_REFUSED;
-    this.#betterAt = this.#transport > 0 ? now + this.#betterIn : undefined;
-    if (this.#transport === 0) this.#betterIn = BETTER_FIRST;
   }
 
   #alive(now: number): void {
@@ -321,31 +312,29 @@ export class Core {
       this.#refusedAgainAt = now + RETRY_REFUSED;
       this.sync.retry();
     }
-    if (this.#betterAt !== undefined && now >= this.#betterAt) {
-      this.#betterIn = Math.min(2 * this.#betterIn, BETTER_MOST);
-      this.#betterAt = undefined;
-      if (this.#options.transports[0] === "websocket") this.#effects.push({ type: "probe" });
+    if (this.#attempts.isBetterDue(now)) {
+      if (this.#attempts.transports[0] === "websocket") this.#effects.push({ type: "probe" });
       else this.#probed(true, now);
     }
   }
 
   #probed(works: boolean, now: number): void {
-    if (this.#link !== "up" || this.#transport === 0) return;
+    if (this.#link !== "up" || !this.#attempts.isSecondBest) return;
     if (!works) {
-      this.#betterAt = now + this.#betterIn;
+      this.#attempts.noBetter(now);
       return;
     }
     this.#drop(now);
-    this.#transport = 0;
+    this.#attempts.takeBest();
     this.#enter("token", now);
   }
 
   /** The connection is lost, or could not be had. */
-  #lost(now: number, why: { code?: number; reason?: string; retryAfterMs?: number }): void {
+  #lost(now: number, why: Loss): void {
     const wasUp = this.#link === "up";
     const held = wasUp && now - this.#upSince >= HELD;
     this.#drop(now);
-    this.#lostReason = why.reason || "the connection was lost";
+    this.#lostReason = why.reason || (wasUp ? "the connection was lost" : "the server cannot be reached");
     if (why.code === 4401 || why.code === 4403) {
       // A token of another account is good, for another connection.
       if (why.code === 4403) this.#forgetTold();
@@ -354,25 +343,11 @@ export class Core {
       // At once, unless the last one did not last either.
       if (another === "never" || (another === "at_once" && (held || !wasUp))) return;
     } else if (!wasUp && why.reason !== NO_TOKEN && (why.code ?? 1006) === 1006) {
-      // Not even a refusal came through.
-      this.#failures += 1;
-      if (this.#failures >= 2) {
-        this.#failures = 0;
-        this.#transport = (this.#transport + 1) % this.#options.transports.length;
-        // Another way is no other attempt at the same; only when all were tried in vain there is a pause.
-        if (this.#transport > 0) return;
-      }
+      // Another way is no other attempt at the same; only when all were tried in vain there is a pause.
+      if (this.#attempts.failed() === "another") return;
     }
-    if (held) this.#attempt = 0;
-    const most = Math.min(BACKOFF_FIRST * 2 ** this.#attempt, BACKOFF_MOST);
-    // Full jitter: whoever lost it together does not come back together. What the server asks for, it has spread.
-    const backoff = this.#options.random() * most;
-    const overloaded = why.code === 4429 || why.code === 4400 ? BACKOFF_MOST / 6 : 0;
-    const first = this.#attempt === 0;
-    this.#attempt += 1;
-    this.#retryAt =
-      now +
-      (why.retryAfterMs !== undefined ? why.retryAfterMs + (first ? 0 : backoff) : overloaded + backoff);
+    if (held) this.#attempts.held();
+    this.#attempts.wait(why, now);
   }
 
   /** Lets go of the connection. */
@@ -384,7 +359,7 @@ export class Core {
     this.#enter("none", now);
     this.#pingAt = undefined;
     this.#tokens.renewAt = undefined;
-    this.#betterAt = undefined;
+    this.#attempts.betterAt = undefined;
   }
 
   #forget(): void {
@@ -399,8 +374,8 @@ export class Core {
 
   /** Somebody waits, or the network is back: at once, and not after the backoff. */
   #hurry(): void {
-    this.#attempt = 0;
-    if (this.#link === "none") this.#retryAt = undefined;
+    if (this.#link === "none") this.#attempts.hurry();
+    else this.#attempts.held();
   }
 
   #seen(visible: boolean, now: number): void {
@@ -420,7 +395,7 @@ export class Core {
   }
 
   #pauseAt(): number | undefined {
-    const after = this.#options.pauseHiddenAfter;
+    const after = this.#pauseHiddenAfter;
     return this.#hiddenSince === undefined || after === false ? undefined : this.#hiddenSince + after;
   }
 
@@ -458,7 +433,7 @@ export class Core {
       since: phase === former.phase ? former.since : now,
       currentUntil: this.#currentUntil,
       stale: phase !== "live" && this.#currentUntil !== undefined,
-      retryAt: phase === "waiting" ? this.#retryAt : undefined,
+      retryAt: phase === "waiting" ? this.#attempts.retryAt : undefined,
       reason: phase === "live" || phase === "idle" ? undefined : this.#reasonOf(phase),
     };
     const keys = Object.keys(next) as (keyof ConnectionState)[];

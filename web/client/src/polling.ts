@@ -115,7 +115,7 @@ export const polling: Connect = (target, sink, { fetch, pollEvery }) => {
     } catch (error) {
       if (abort.signal.aborted) return;
       if (error instanceof Refused) sink.closed(...refusal(error.response));
-      else sink.closed(undefined, error instanceof Error ? error.message : "the poll broke");
+      else sink.closed();
     }
   }
   void run();

@@ -36,11 +36,10 @@ export const sse: Connect = ({ url, token, opening }, sink, { fetch }) => {
         if (message) sink.message(message);
       }
     }
-    sink.closed(undefined, "the stream ended");
+    sink.closed();
   };
-  run().catch((error: unknown) => {
-    if (!abort.signal.aborted)
-      sink.closed(undefined, error instanceof Error ? error.message : "the stream broke");
+  run().catch(() => {
+    if (!abort.signal.aborted) sink.closed();
   });
   return { shut: () => abort.abort() };
 };
