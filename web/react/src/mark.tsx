@@ -46,7 +46,7 @@ const SHAPES: Record<Mark, ReactElement> = {
       <path className="mcp-status-spin" d="M6 2 A4 4 0 0 1 10 6" />
     </g>
   ),
-  square: <rect x="2.5" y="2.5" width="7" height="7" rx="1.4" fill="currentColor" />,
+  square: <rect x="2.2" y="2.2" width="7.6" height="7.6" rx="1.5" fill="currentColor" />,
   "hollow-triangle": (
     <path
       d="M6 2 L10.6 10 H1.4 Z"
@@ -62,7 +62,14 @@ const SHAPES: Record<Mark, ReactElement> = {
 /** The shape, for eyes only: the words beside it say the same. */
 export function StatusMark({ mark }: { readonly mark: Mark }) {
   return (
-    <svg className="mcp-status-mark" viewBox="0 0 12 12" aria-hidden="true" focusable="false">
+    <svg
+      className="mcp-status-mark"
+      width="1em"
+      height="1em"
+      viewBox="0 0 12 12"
+      aria-hidden="true"
+      focusable="false"
+    >
       {SHAPES[mark]}
     </svg>
   );
