@@ -18,5 +18,7 @@ export default defineConfig({
     environment: "happy-dom",
     include: ["test/**/*.test.{ts,tsx}"],
     setupFiles: ["test/setup.ts"],
+    // A thousand badges take a while on a machine that is busy with other things.
+    testTimeout: 30_000,
   },
 });

@@ -97,6 +97,8 @@ export function MCPServerStatusBadge({ serverId, client: given, ...attributes }:
 const CURRENT_MS = 60_000;
 
 function oldSince(status: ServerStatus | undefined, connection: ConnectionState, now: number) {
+  // What is told at the very first was told just now: its age is known a moment later, when all of it is there.
+  if (connection.phase !== "live" && !connection.stale) return undefined;
   const since = status && knownSince(status, connection, now);
   return since !== undefined && now - since >= CURRENT_MS ? since : undefined;
 }

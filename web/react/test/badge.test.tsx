@@ -174,6 +174,15 @@ describe("MCPServerStatusBadge", () => {
     expect(badge().seen).toBe("RUNNING (5d 1h)");
   });
 
+  test("calls nothing old while the first state is being told", () => {
+    client = new FakeClient();
+    client.tell(server("a", { asOf: ago(HOUR), lastStarted: ago(2 * HOUR) }));
+    mount();
+    expect(badge().seen).toBe("RUNNING (2h)");
+    act(() => client.connect({ phase: "waiting", stale: true, currentUntil: NOW - 5 * MINUTE * 1_000 }));
+    expect(badge().seen).toBe("RUNNING (1h 55m) as of 5 min ago");
+  });
+
   test("an agent's silence is old knowledge, live or not", () => {
     const lastError = { code: "agent_unreachable", message: "the agent does not answer", at: ago(60) };
     client.tell(

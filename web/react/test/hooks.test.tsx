@@ -164,6 +164,12 @@ describe("useMCPServerStatuses", () => {
     expect(result.current.statuses).toHaveLength(1);
   });
 
+  test("signed out before anything was told is not loading", () => {
+    client.connect({ phase: "signed_out" });
+    const { result } = watch(() => useMCPServerStatuses());
+    expect(result.current).toMatchObject({ error: { code: "signed_out" }, loading: false, complete: false });
+  });
+
   test("renders only when something that is listed changes, though the filter is written in place", () => {
     client.tell(...fleet);
     const { seen, result, rerender } = watch(() => useMCPServerStatuses({ states: ["running"] }));
