@@ -73,7 +73,11 @@ export interface MCPServerStatusBadgeProps extends SpanProps {
 }
 
 /** The live status of one server as a badge. A thousand of them are one subscription; each renders when its own changes. */
-export function MCPServerStatusBadge({ serverId, client: given, ...attributes }: MCPServerStatusBadgeProps) {
+export const MCPServerStatusBadge = memo(function MCPServerStatusBadge({
+  serverId,
+  client: given,
+  ...attributes
+}: MCPServerStatusBadgeProps) {
   const client = useStatusClient(given);
   const [selection, snapshot] = useMemo(
     () =>
@@ -91,7 +95,7 @@ export function MCPServerStatusBadge({ serverId, client: given, ...attributes }:
   );
   const known = useWatch(client, selection, snapshot, LOADING, everySecond);
   return <StatusBadge {...attributes} {...known} />;
-}
+});
 
 /** Younger knowledge is called current: a reconnection is over by then, and badges do not count seconds together. */
 const CURRENT_MS = 60_000;

@@ -1,7 +1,7 @@
 import { act, render } from "@testing-library/react";
 import { Profiler, StrictMode } from "react";
 import { expect, test, vi } from "vitest";
-import { MCPServerStatusBadge, MCPStatusProvider } from "../src/index.js";
+import { MCPServerStatusBadge, MCPStatusProvider, useMCPServerStatuses } from "../src/index.js";
 import { FakeClient, LIVE, server } from "./fake-client.js";
 
 const NOW = Date.parse("2026-11-28T12:00:00Z");
@@ -27,6 +27,12 @@ function page() {
   return { client, status, view, look: () => rendered.splice(0) };
 }
 
+function List() {
+  return useMCPServerStatuses().statuses.map(({ serverId }) => (
+    <MCPServerStatusBadge key={serverId} serverId={serverId} />
+  ));
+}
+
 test("of a thousand badges only the one whose server changed renders", () => {
   const { client, status, look } = page();
   expect(look()).toHaveLength(1_000);
@@ -34,6 +40,21 @@ test("of a thousand badges only the one whose server changed renders", () => {
   expect(look()).toEqual(["server-7"]);
   act(() => client.tell({ ...status("server-8"), version: 2 }, { ...status("server-9"), version: 2 }));
   expect(look()).toEqual(["server-8", "server-9"]);
+});
+
+test("a list that changes renders no badge whose server did not", () => {
+  const client = new FakeClient();
+  client.connect(LIVE, true);
+  client.tell(...ids.map((id) => server(id)));
+  render(
+    <MCPStatusProvider client={client}>
+      <List />
+    </MCPStatusProvider>,
+  );
+  // A badge asks for its server whenever it renders.
+  const asked = vi.spyOn(client, "get");
+  act(() => client.tell(server("server-7", { state: "stopped", health: "unknown", version: 2 })));
+  expect(new Set(asked.mock.calls.map(([id]) => id))).toEqual(new Set(["server-7"]));
 });
 
 test("a tick renders only badges whose text it changes", () => {
