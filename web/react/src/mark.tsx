@@ -43,7 +43,7 @@ const SHAPES: Record<Mark, ReactElement> = {
   arc: (
     <g fill="none" stroke="currentColor" strokeWidth="1.8" strokeLinecap="round">
       <circle cx="6" cy="6" r="4" opacity="0.25" />
-      <path className="mcp-status-spin" d="M6 2 A4 4 0 0 1 10 6" />
+      <path d="M6 2 A4 4 0 0 1 10 6" />
     </g>
   ),
   square: <rect x="2.2" y="2.2" width="7.6" height="7.6" rx="1.5" fill="currentColor" />,
