@@ -1,14 +1,17 @@
-// A page of one's own servers, live: `npm run example -w react`, then /?url=NOTIFIER#TOKEN.
+// A page of one's own servers, live: `npm run example -w react`, then /?url=NOTIFIER. It asks for a token.
 import { createClient } from "@mcp-status/client";
 import { MCPServerStatusBadge, MCPStatusProvider, useFleet, useMCPServerStatuses } from "@mcp-status/react";
 import { createRoot } from "react-dom/client";
 import "@mcp-status/react/badge.css";
 import "./example.css";
 
-const page = new URL(location.href);
+let token: string | null = null;
 const client = createClient({
-  url: page.searchParams.get("url") ?? location.origin,
-  token: () => page.hash.slice(1) || null,
+  url: new URL(location.href).searchParams.get("url") ?? location.origin,
+  token: (reason) => {
+    if (token === null || reason !== "connect") token = prompt("A token, as `statusctl token` prints it:");
+    return token;
+  },
 });
 
 function Servers() {
