@@ -134,7 +134,7 @@ export interface Subscription {
  * `createClient` twice with the same `url` gives two handles of one connection; it ends when the last handle is closed.
  */
 export interface StatusClient {
-  /** Watches. The listener is told of changes of what is selected, and of the connection. */
+  /** Watches. The listener is told of changes of what is selected, and of the connection. Throws after `close()`. */
   subscribe(selection: Selection, listener: (changes: Changes) => void): Subscription;
   /** Ends a subscription. What nobody watches is forgotten a moment later, so that a remount finds it. */
   unsubscribe(subscription: Subscription): void;

@@ -255,6 +255,57 @@ describe("one page", () => {
   });
 });
 
+describe("a page", () => {
+  function page() {
+    const document = Object.assign(new EventTarget(), { visibilityState: "visible" });
+    const window = new EventTarget();
+    vi.stubGlobal("document", document);
+    vi.stubGlobal("window", window);
+    const see = (visibilityState: "visible" | "hidden") => {
+      document.visibilityState = visibilityState;
+      document.dispatchEvent(new Event("visibilitychange"));
+    };
+    return { see, window };
+  }
+
+  it("that nobody sees lets go, and catches up when it is seen", async () => {
+    const { see } = page();
+    const it = client({ pauseHiddenAfter: 20 });
+    const { listen, until } = listener();
+    it.subscribe({ servers: ["a"] }, listen);
+    await until(() => it.connection.phase === "live");
+    see("hidden");
+    await until(() => it.connection.phase === "paused");
+    await vi.waitFor(() => expect(service.streams).toBe(0));
+    service.change("a");
+    expect(it.get("a")).toMatchObject({ status: { version: 1 }, stale: true });
+    see("visible");
+    await until(() => it.connection.phase === "live");
+    expect(it.get("a")).toMatchObject({ status: { version: 2 }, stale: false });
+    expect(subscribes().at(-1)).toMatchObject({ cursor: expect.any(String) });
+  });
+
+  it("whose network is back does not wait", async () => {
+    const { window } = page();
+    let works = false;
+    const it = client({
+      token: () => {
+        if (!works) throw new Error("offline");
+        return "good";
+      },
+    });
+    const { listen, until } = listener();
+    it.subscribe({ servers: ["a"] }, listen);
+    await until(() => it.connection.phase === "waiting");
+    works = true;
+    window.dispatchEvent(new Event("online"));
+    expect(it.connection.phase).toBe("connecting");
+    await until(() => it.connection.phase === "live");
+    it.close();
+    expect(() => it.subscribe({ servers: ["a"] }, listen)).toThrow("closed");
+  });
+});
+
 describe("what stands in the way", () => {
   it("of WebSockets is passed by event streams, of these by polling", async () => {
     service.blocks = { websocket: true, sse: true };
