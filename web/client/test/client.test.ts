@@ -39,8 +39,8 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  vi.unstubAllGlobals();
   for (const made of clients.splice(0)) made.close();
+  vi.unstubAllGlobals();
   await service.stop();
 });
 
