@@ -161,6 +161,7 @@ export class Core {
         return;
       case "resume":
         this.#signedOut = false;
+        this.#lostReason = undefined;
         if (this.#link === "none" || this.#link === "token") this.#tokens.begin();
         this.#hurry();
         return;
@@ -261,6 +262,7 @@ export class Core {
     if (this.#link === "up") return;
     this.#enter("up", now);
     this.#upSince = now;
+    this.#lostReason = undefined;
     this.#toldAt = now;
     this.#attempts.succeeded(now);
     this.#refusedAgainAt = now + RETRY_REFUSED;

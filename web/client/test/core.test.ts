@@ -210,6 +210,11 @@ describe("silence", () => {
     expect(types(pass(9_999))).toEqual([]);
     expect(types(pass(1))).toEqual(["shut", "open"]);
     expect(core.state).toMatchObject({ phase: "connecting", stale: true, currentUntil: heard });
+    expect(core.state.reason).toBe("nothing was heard any more");
+    happens({ type: "open" });
+    told(hello());
+    // It is there again: that it was lost explains nothing any more.
+    expect(core.state).toMatchObject({ phase: "connecting", reason: undefined });
   });
 
   it("of an event stream is the end after two signs of life that did not come", () => {
