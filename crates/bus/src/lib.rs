@@ -9,7 +9,7 @@
 //!   Schedules ──► POLLS: poll.schedule.{toolbox} ──(the server, every N s)──► poll.due.{toolbox} ──► consume
 //!   send_at ──► WEBHOOKS: a schedule ──(the server, at its time, once)──► its target ──► consume
 //!   Bucket ──► toolboxes, connections, webhooks ──► ordered reader ──► Snapshot, then Put · Deleted
-//!   Tickets ──► tickets: written once, taken by exactly one
+//!   Tickets, SignIns ──► tickets, sign_ins: written once, taken by exactly one
 //!   request ──► answer · serve_api: no stream, answered now or not at all
 //! ```
 //!
@@ -73,6 +73,7 @@ mod later;
 mod line;
 mod metrics;
 mod micro;
+mod one_use;
 mod options;
 mod policy;
 mod present;
@@ -82,6 +83,7 @@ mod reply;
 mod request;
 mod schedules;
 mod seal;
+mod sign_ins;
 mod source;
 mod streams;
 mod tickets;
@@ -112,5 +114,6 @@ pub use reply::Reply;
 pub use request::Request;
 pub use schedules::Schedules;
 pub use seal::{SealError, SealingKey};
+pub use sign_ins::{IssuedSignIn, SignIn, SignIns};
 pub use tickets::Tickets;
 pub use token::TokenHash;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::hkdf::{self, HKDF_SHA256, Salt};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
@@ -55,6 +56,17 @@ impl SealingKey {
         (key, STANDARD.encode(bytes).into())
     }
 
+    /// The key that a long random text stands for (HKDF-SHA256, RFC 5869): there is no key beside the text itself.
+    pub(crate) fn derived(text: &str, purpose: &'static [u8]) -> Self {
+        let mut bytes = [0; KEY_LEN];
+        Salt::new(HKDF_SHA256, &[])
+            .extract(text.as_bytes())
+            .expand(&[purpose], KeyLength)
+            .and_then(|derived| derived.fill(&mut bytes))
+            .expect("32 bytes are fewer than the 8,160 that this function gives");
+        Self::from_bytes(&bytes).expect("32 bytes are a key of AES-256")
+    }
+
     fn from_bytes(bytes: &[u8]) -> Result<Self, SealError> {
         if bytes.len() != KEY_LEN {
             return Err(SealError::Key);
@@ -66,10 +78,15 @@ impl SealingKey {
 
     /// Seals a secret for the toolbox or webhook of this id. The same secret seals differently each time.
     pub fn seal(&self, owner: impl Into<Uuid>, token: &SecretString) -> String {
+        self.seal_for(owner.into().as_bytes(), token)
+    }
+
+    /// Seals a secret for whatever `owner` names.
+    pub(crate) fn seal_for(&self, owner: &[u8], token: &SecretString) -> String {
         let mut sealed = token.expose_secret().as_bytes().to_vec();
         let nonce = self
             .0
-            .seal_in_place_append_tag(associated(owner.into()), &mut sealed)
+            .seal_in_place_append_tag(Aad::from(owner), &mut sealed)
             .expect("sealing fails only beyond 64 GiB, and a token is text in memory");
         let mut bytes = Vec::with_capacity(1 + NONCE_LEN + sealed.len());
         bytes.push(FORMAT);
@@ -83,6 +100,14 @@ impl SealingKey {
     /// # Errors
     /// [`SealError::Unopenable`] for another key, another owner, or anything that is not a sealed value.
     pub fn open(&self, owner: impl Into<Uuid>, sealed: &str) -> Result<SecretString, SealError> {
+        self.open_for(owner.into().as_bytes(), sealed)
+    }
+
+    /// Opens what was sealed for whatever `owner` names.
+    ///
+    /// # Errors
+    /// As [`SealingKey::open`].
+    pub(crate) fn open_for(&self, owner: &[u8], sealed: &str) -> Result<SecretString, SealError> {
         let bytes = STANDARD.decode(sealed).map_err(|_| SealError::Unopenable)?;
         let Some((&[FORMAT], rest)) = bytes.split_first_chunk::<1>() else {
             return Err(SealError::Unopenable);
@@ -93,7 +118,7 @@ impl SealingKey {
         let mut token = ciphertext.to_vec();
         let length = self
             .0
-            .open_in_place(Nonce::from(nonce), associated(owner.into()), &mut token)
+            .open_in_place(Nonce::from(nonce), Aad::from(owner), &mut token)
             .map_err(|_| SealError::Unopenable)?
             .len();
         token.truncate(length);
@@ -103,9 +128,13 @@ impl SealingKey {
     }
 }
 
-/// What a sealed value is bound to.
-fn associated(owner: Uuid) -> Aad<[u8; 16]> {
-    Aad::from(owner.into_bytes())
+/// How long a derived key is.
+struct KeyLength;
+
+impl hkdf::KeyType for KeyLength {
+    fn len(&self) -> usize {
+        KEY_LEN
+    }
 }
 
 impl fmt::Debug for SealingKey {

@@ -36,7 +36,7 @@ pub use plan::PollPlan;
 pub use raw::{RawContainer, RawCoverage, RawOutcome, RawReason, RawReport, RawSource};
 pub use registry::{ConnectionEntry, Entry, InstanceEntry, ToolboxEntry};
 pub use status::{CommandUnderWay, LastError, Previous, ServerStatus, StatusEvent, Tombstone, ToolboxEvent};
-pub use ticket::TicketEntry;
+pub use ticket::{SignInEntry, TicketEntry};
 pub use webhook::{
     SealedSecret, WebhookAttempt, WebhookDeadLetter, WebhookDelivery, WebhookEntry, WebhookFilters,
     WebhookHeld, WebhookKind, WebhookLook, WebhookOptions, WebhookOutcome, WebhookTemplate,

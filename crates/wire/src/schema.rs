@@ -5,9 +5,9 @@ use serde_json::Value;
 
 use crate::stream::{StreamMessage, StreamRequest};
 use crate::{
-    Command, CommandOutcome, ConnectionEntry, Message, PollPlan, RawReport, StatusEvent, TicketEntry,
-    ToolboxEntry, ToolboxEvent, WebhookAttempt, WebhookDeadLetter, WebhookDelivery, WebhookEntry,
-    WebhookHeld, WebhookLook,
+    Command, CommandOutcome, ConnectionEntry, Message, PollPlan, RawReport, SignInEntry, StatusEvent,
+    TicketEntry, ToolboxEntry, ToolboxEvent, WebhookAttempt, WebhookDeadLetter, WebhookDelivery,
+    WebhookEntry, WebhookHeld, WebhookLook,
 };
 
 /// A message's schema (JSON Schema 2020-12) and the name of its file in `proto/schemas/v1`.
@@ -32,6 +32,7 @@ pub fn all() -> Vec<Schema> {
         schema::<ToolboxEntry>("toolbox-entry"),
         schema::<ConnectionEntry>("connection-entry"),
         schema::<TicketEntry>("ticket-entry"),
+        schema::<SignInEntry>("sign-in-entry"),
         schema::<WebhookEntry>("webhook-entry"),
         schema::<WebhookDelivery>("webhook-delivery"),
         schema::<WebhookLook>("webhook-look"),

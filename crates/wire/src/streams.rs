@@ -327,6 +327,13 @@ pub const TICKETS: BucketSpec = BucketSpec {
     history: 1,
 };
 
+/// One-use sign-ins: one key a code, its SHA-256 in hexadecimal.
+pub const SIGN_INS: BucketSpec = BucketSpec {
+    name: "sign_ins",
+    description: "Tokens left for whoever brings the code, sealed under it, by the code's hash; gone when redeemed or after minutes",
+    history: 1,
+};
+
 /// Who is told of changes by webhook: one key an endpoint, its id.
 pub const WEBHOOK_ENTRIES: BucketSpec = BucketSpec {
     name: "webhooks",
@@ -337,5 +344,9 @@ pub const WEBHOOK_ENTRIES: BucketSpec = BucketSpec {
 /// How long a ticket may be redeemed: a page opens its stream at once.
 pub const TICKET_TTL: Duration = Duration::from_secs(30);
 
+/// How long a sign-in may be redeemed: time for a person to come to the terminal and open the link, or to send it to his
+/// telephone.
+pub const SIGN_IN_TTL: Duration = Duration::from_secs(15 * 60);
+
 /// All buckets.
-pub const BUCKETS: [&BucketSpec; 4] = [&TOOLBOXES, &CONNECTIONS, &TICKETS, &WEBHOOK_ENTRIES];
+pub const BUCKETS: [&BucketSpec; 5] = [&TOOLBOXES, &CONNECTIONS, &TICKETS, &SIGN_INS, &WEBHOOK_ENTRIES];

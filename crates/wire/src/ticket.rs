@@ -1,4 +1,4 @@
-//! What a one-use ticket stands for, in the bucket `tickets`.
+//! What one-use codes stand for: tickets for streams, and sign-ins.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -26,3 +26,14 @@ pub struct TicketEntry {
 }
 
 message!(TicketEntry, "mcp-status.ticket-entry.v1");
+
+/// A token left for whoever brings a code, under the code's SHA-256: the code itself is nowhere kept. Written and taken away
+/// by status-api.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SignInEntry {
+    /// The token and its times, sealed (AES-256-GCM) under a key derived from the code: opaque to whoever reads the bucket.
+    pub sealed: String,
+}
+
+message!(SignInEntry, "mcp-status.sign-in-entry.v1");

@@ -13,8 +13,8 @@ use serde_json::Value;
 use uuid::Uuid;
 use wire::stream::{EventKind, StreamMessage, StreamRequest, event_message};
 use wire::{
-    Command, CommandOutcome, ConnectionEntry, Message, PollPlan, RawReport, Refused, StatusEvent,
-    TicketEntry, ToolboxEntry, ToolboxEvent, WebhookAttempt, WebhookDeadLetter, WebhookDelivery,
+    Command, CommandOutcome, ConnectionEntry, Message, PollPlan, RawReport, Refused, SignInEntry,
+    StatusEvent, TicketEntry, ToolboxEntry, ToolboxEvent, WebhookAttempt, WebhookDeadLetter, WebhookDelivery,
     WebhookEntry, WebhookHeld, WebhookLook, schema,
 };
 
@@ -63,6 +63,7 @@ fn every_golden_is_read_and_written_unchanged() {
             "toolbox-status" => drop(round_trip::<ToolboxEvent>(name, "toolbox-status")),
             "stream-message" => drop(round_trip::<StreamMessage>(name, "stream-message")),
             "stream-request" => drop(round_trip::<StreamRequest>(name, "stream-request")),
+            "sign-in-entry" => drop(round_trip::<SignInEntry>(name, "sign-in-entry")),
             "ticket-entry" => drop(round_trip::<TicketEntry>(name, "ticket-entry")),
             "webhook-attempt" => drop(round_trip::<WebhookAttempt>(name, "webhook-attempt")),
             "webhook-dead-letter" => drop(round_trip::<WebhookDeadLetter>(name, "webhook-dead-letter")),

@@ -22,6 +22,7 @@ mod present;
 mod publish;
 mod requests;
 mod schedules;
+mod sign_ins;
 mod streams;
 mod tickets;
 mod tracing_context;

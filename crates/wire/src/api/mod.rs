@@ -8,7 +8,9 @@ mod command;
 mod fleet;
 mod registry;
 mod server;
+mod sign_in;
 mod ticket;
+mod timeline;
 mod webhook;
 mod whole;
 
@@ -21,7 +23,9 @@ pub use registry::{
     NewServer, NewToolbox, ServerChange, Toolbox, ToolboxChange, ToolboxLabel, ToolboxPage,
 };
 pub use server::{HealthLabel, History, HistoryEntry, Override, Server, ServerPage, StateLabel};
+pub use sign_in::{Me, RedeemSignIn, RoleLabel, SignIn, SignedIn};
 pub use ticket::Ticket;
+pub use timeline::{Band, FleetTimeline, ServerTimeline};
 pub use webhook::{
     DeadLetter, DeadLetterPage, NewWebhook, Webhook, WebhookChange, WebhookFilters, WebhookLog,
     WebhookOptions, WebhookPage, WebhookRotation, WebhookSent, WebhookWithSecret,
