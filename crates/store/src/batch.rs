@@ -235,14 +235,14 @@ async fn append(connection: &mut PgConnection, changes: &[ChangeRow]) -> Result<
     let new = ChangeColumns::of(changes);
     sqlx::query!(
         r#"INSERT INTO status_changes (id, at, kind, subject_id, toolbox_id, account_id, version, state, health,
-            error_code, container_id, cause, as_of, nats_subject, event, traceparent)
+            error_code, container_id, cause, as_of, nats_subject, event, traceparent, previous_state)
         SELECT id, at, kind, subject_id, toolbox_id, account_id, version, state, health,
-            error_code, container_id, cause, as_of, nats_subject, event::json, traceparent
+            error_code, container_id, cause, as_of, nats_subject, event::json, traceparent, previous_state
         FROM UNNEST($1::uuid[], $2::timestamptz[], $3::text[], $4::uuid[], $5::uuid[], $6::uuid[], $7::bigint[],
             $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::timestamptz[], $14::text[],
-            $15::text[], $16::text[])
+            $15::text[], $16::text[], $17::text[])
             AS u (id, at, kind, subject_id, toolbox_id, account_id, version, state, health,
-                error_code, container_id, cause, as_of, nats_subject, event, traceparent)"#,
+                error_code, container_id, cause, as_of, nats_subject, event, traceparent, previous_state)"#,
         &new.id,
         &new.at as _,
         &new.kind as _,
@@ -259,6 +259,7 @@ async fn append(connection: &mut PgConnection, changes: &[ChangeRow]) -> Result<
         &new.nats_subject as _,
         &new.event as _,
         &new.traceparent as _,
+        &new.previous_state as _,
     )
     .execute(connection)
     .await?;

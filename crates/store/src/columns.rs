@@ -119,6 +119,7 @@ pub(crate) struct ChangeColumns<'a> {
     pub(crate) nats_subject: Vec<&'a str>,
     pub(crate) event: Vec<&'a str>,
     pub(crate) traceparent: Vec<Option<&'a str>>,
+    pub(crate) previous_state: Vec<Option<&'a str>>,
 }
 
 impl<'a> ChangeColumns<'a> {
@@ -143,6 +144,7 @@ impl<'a> ChangeColumns<'a> {
             columns.nats_subject.push(&change.envelope.nats_subject);
             columns.event.push(change.envelope.event.get());
             columns.traceparent.push(change.envelope.traceparent.as_deref());
+            columns.previous_state.push(change.previous_state);
         }
         columns
     }

@@ -44,6 +44,7 @@ mod repeats;
 mod rows;
 pub mod snapshot;
 pub mod sweep;
+pub mod timeline;
 pub mod webhooks;
 
 pub use change::{ChangeKind, ChangeRow, Envelope, OutboxRow};

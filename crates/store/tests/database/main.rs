@@ -21,4 +21,5 @@ mod registry;
 mod round_trip;
 mod support;
 mod sweeps;
+mod timelines;
 mod webhooks;
