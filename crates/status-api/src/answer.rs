@@ -35,6 +35,18 @@ pub(crate) fn ok<T: Serialize>(body: &T) -> Result<Response> {
     Ok(respond(json(StatusCode::OK, body)?))
 }
 
+/// An answer with a secret in it, which nothing on its way may keep.
+///
+/// # Errors
+/// As [`json`].
+pub(crate) fn secret<T: Serialize>(status: StatusCode, body: &T) -> Result<Response> {
+    let mut response = respond(json(status, body)?);
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
 /// The answer, sent.
 pub(crate) fn respond(answer: Answer) -> Response {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

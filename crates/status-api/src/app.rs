@@ -22,6 +22,7 @@ use crate::metrics::Metrics;
 use crate::oldest::Oldest;
 use crate::refusal::{Refusal, Result};
 use crate::rows::{Found, Rows};
+use crate::studies::Studies;
 use crate::view;
 
 /// The state of the routes. Cheap to clone.
@@ -39,6 +40,7 @@ pub(crate) struct Parts {
     pub(crate) limits: Limits,
     pub(crate) gates: Gates,
     pub(crate) oldest: Oldest,
+    pub(crate) studies: Studies,
     pub(crate) commands: CommandOptions,
     pub(crate) bounds: LimitOptions,
     pub(crate) metrics: Metrics,

@@ -19,6 +19,8 @@ use crate::metrics::Metrics;
 pub(crate) const READ: Duration = Duration::from_secs(1);
 /// Longest wait of one step of a write: it may wait for a row that the mapper holds.
 pub(crate) const WRITE: Duration = Duration::from_secs(3);
+/// Longest wait for a read of much: less than the database's own limit of time for a statement.
+const STUDY: Duration = Duration::from_millis(2_500);
 /// How long what failed is left alone.
 const REST: Duration = Duration::from_secs(1);
 
@@ -80,6 +82,18 @@ impl Base {
     ) -> Result<T, Trouble> {
         self.admit()?;
         self.judge(timeout(READ, asking).await.ok())
+    }
+
+    /// Runs a read that looks at much. That it takes too long says nothing of the database, and keeps nobody else from it.
+    pub(crate) async fn study<T>(
+        &self,
+        asking: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, Trouble> {
+        self.admit()?;
+        match timeout(STUDY, asking).await {
+            Ok(outcome) => self.judge(Some(outcome)),
+            Err(_) => Err(Trouble::Away),
+        }
     }
 
     /// Begins a transaction.

@@ -85,6 +85,18 @@ impl FromRequestParts<App> for Caller {
     }
 }
 
+/// The address that a request comes from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+impl<S: Send + Sync> FromRequestParts<S> for Peer {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        Ok(Self(peer(parts)))
+    }
+}
+
 fn peer(parts: &Parts) -> IpAddr {
     if parts.extensions.get::<OverNats>().is_some() {
         return NATS;
@@ -94,7 +106,7 @@ fn peer(parts: &Parts) -> IpAddr {
 }
 
 /// The token of a request.
-fn bearer(headers: &HeaderMap) -> std::result::Result<&str, (&'static str, Refusal)> {
+pub(crate) fn bearer(headers: &HeaderMap) -> std::result::Result<&str, (&'static str, Refusal)> {
     let missing = || {
         let refusal = Refusal::unauthorised(None, "a bearer token is needed");
         ("no_token", refusal)

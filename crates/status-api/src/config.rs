@@ -71,10 +71,10 @@ pub struct LimitOptions {
     /// Commands of one caller at once
     #[arg(long, env = "API_COMMAND_BURST", default_value = "30")]
     pub command_burst: NonZeroU32,
-    /// Wrong tokens a second that one address may try; over NATS all together
+    /// Wrong tokens a second that one address may try, and codes to sign in with; over NATS all together
     #[arg(long, env = "API_FAILED_TOKEN_RATE", default_value = "1")]
     pub failed_token_rate: NonZeroU32,
-    /// Wrong tokens that one address may try at once
+    /// Wrong tokens that one address may try at once, and codes to sign in with
     #[arg(long, env = "API_FAILED_TOKEN_BURST", default_value = "20")]
     pub failed_token_burst: NonZeroU32,
     /// Longest body taken, in bytes

@@ -18,6 +18,7 @@
 //! | `caller`, `limits` | who asks, and how often |
 //! | `params`, `ask`, `repeat` | what is asked, checked; and the same thing twice |
 //! | `base`, `rows`, `view` | the database with little patience, rows in memory, and what is shown of them |
+//! | `timeline`, `studies` | what was, drawn; and counts over time, kept for a few seconds |
 //! | `accept`, `relay` | commands for agents, accepted, announced and handed on |
 //! | `gates` | one forced poll however many ask |
 //! | `entering` | changes of the registry with their record |
@@ -70,6 +71,8 @@ mod router;
 mod routes;
 mod rows;
 mod run;
+mod studies;
+mod timeline;
 mod view;
 mod webhooks;
 

@@ -20,7 +20,19 @@ pub(crate) struct Limits {
     reads: Keyed<String>,
     commands: Keyed<String>,
     failures: Keyed<IpAddr>,
+    sign_ins: Keyed<String>,
+    redemptions: Keyed<IpAddr>,
+    studies: Keyed<String>,
 }
+
+/// Looks at everything that one caller may have made in a second, where no kept answer serves. A page makes one in a while.
+const STUDIES: NonZeroU32 = NonZeroU32::new(2).unwrap();
+/// And at once.
+const STUDIES_BURST: NonZeroU32 = NonZeroU32::new(10).unwrap();
+
+/// Codes to sign in with that one caller may have made at once, and then in a minute. Each lies in the bus for 15 minutes with
+/// the token in it.
+const SIGN_INS: NonZeroU32 = NonZeroU32::new(10).unwrap();
 
 #[derive(Debug)]
 struct Keyed<K: Hash + Eq + Clone> {
@@ -31,10 +43,15 @@ struct Keyed<K: Hash + Eq + Clone> {
 
 impl Limits {
     pub(crate) fn new(options: &LimitOptions) -> Self {
+        let per_second = |rate, burst| Quota::per_second(rate).allow_burst(burst);
+        let wrong = per_second(options.failed_token_rate, options.failed_token_burst);
         Self {
-            reads: Keyed::new(options.rate, options.rate_burst),
-            commands: Keyed::new(options.command_rate, options.command_burst),
-            failures: Keyed::new(options.failed_token_rate, options.failed_token_burst),
+            reads: Keyed::new(per_second(options.rate, options.rate_burst)),
+            commands: Keyed::new(per_second(options.command_rate, options.command_burst)),
+            failures: Keyed::new(wrong),
+            sign_ins: Keyed::new(Quota::per_minute(SIGN_INS)),
+            redemptions: Keyed::new(wrong),
+            studies: Keyed::new(per_second(STUDIES, STUDIES_BURST)),
         }
     }
 
@@ -62,18 +79,45 @@ impl Limits {
         self.failures.take(network(peer))
     }
 
+    /// Counts a code that a caller has made.
+    ///
+    /// # Errors
+    /// How long to wait, when he has had his share.
+    pub(crate) fn sign_in(&self, actor: &str) -> Result<(), Duration> {
+        self.sign_ins.take(actor.to_owned())
+    }
+
+    /// Counts a code that an address brings, right or wrong.
+    ///
+    /// # Errors
+    /// How long to wait, when the address has had its share.
+    pub(crate) fn redemption(&self, peer: IpAddr) -> Result<(), Duration> {
+        self.redemptions.take(network(peer))
+    }
+
+    /// Counts a look at everything that a caller may see.
+    ///
+    /// # Errors
+    /// How long to wait, when he has had his share.
+    pub(crate) fn study(&self, actor: &str) -> Result<(), Duration> {
+        self.studies.take(actor.to_owned())
+    }
+
     /// Forgets who has not been heard of for as long as his budget takes to be whole again.
     pub(crate) fn tidy(&self) {
         self.reads.limiter.retain_recent();
         self.commands.limiter.retain_recent();
         self.failures.limiter.retain_recent();
+        self.sign_ins.limiter.retain_recent();
+        self.redemptions.limiter.retain_recent();
+        self.studies.limiter.retain_recent();
     }
 }
 
 impl<K: Hash + Eq + Clone> Keyed<K> {
-    fn new(per_second: NonZeroU32, burst: NonZeroU32) -> Self {
+    fn new(quota: Quota) -> Self {
         Self {
-            limiter: RateLimiter::keyed(Quota::per_second(per_second).allow_burst(burst)),
+            limiter: RateLimiter::keyed(quota),
             clock: DefaultClock::default(),
         }
     }

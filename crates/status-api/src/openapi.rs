@@ -21,15 +21,18 @@ const EVERYWHERE: [(&str, &str); 6] = [
     ),
 ];
 /// And those that an operation may that changes something.
-const CHANGES: [(&str, &str); 5] = [
+const CHANGES: [(&str, &str); 3] = [
     ("403", "The caller may see it, and no more"),
     (
         "409",
         "Something stands in the way: a command under way (`commandId`), or what is taken already (`field`)",
     ),
+    ("422", "The Idempotency-Key was used for another request"),
+];
+/// And those that an operation may that reads a body.
+const BODY: [(&str, &str); 2] = [
     ("413", "The body is too large"),
     ("415", "The body is not application/json"),
-    ("422", "The Idempotency-Key was used for another request"),
 ];
 /// Where the schemas are, for who reads the document by reference.
 const PROBLEM: &str = "#/components/schemas/Problem";
@@ -55,6 +58,7 @@ pub fn document() -> Value {
         { "name": "connections", "description": "Which agents may use which servers" },
         { "name": "webhooks", "description": "Who is told of changes by HTTP request, and what came of it" },
         { "name": "fleet", "description": "All of it in a few numbers" },
+        { "name": "sign-in", "description": "Who is asking, and how a token gets to a browser" },
     ]);
     document["components"]["securitySchemes"] = json!({
         "bearer": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT" },
@@ -62,19 +66,47 @@ pub fn document() -> Value {
     let problem = <wire::api::Problem as utoipa::PartialSchema>::schema();
     document["components"]["schemas"]["Problem"] = serde_json::to_value(problem).unwrap_or_default();
     for (_, method, operation) in operations_mut(&mut document) {
-        // A ticket is not answered twice alike.
-        complete(
-            operation,
-            method != "get" && operation["operationId"] != "createTicket",
-        );
+        complete(operation, Kind::of(&method, operation));
     }
     document
 }
 
-/// What all operations have in common, or all that change something.
-fn complete(operation: &mut Value, changes: bool) {
+/// What an operation does, as far as all of its kind have something in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It tells something.
+    Reads,
+    /// It gives a secret that is not given twice, whatever the key.
+    Once,
+    /// It changes something.
+    Changes,
+}
+
+impl Kind {
+    fn of(method: &str, operation: &Value) -> Self {
+        match operation["operationId"].as_str() {
+            Some("createTicket" | "createSignIn" | "redeemSignIn") => Self::Once,
+            _ if method == "get" => Self::Reads,
+            _ => Self::Changes,
+        }
+    }
+}
+
+/// What all operations have in common, or all of a kind.
+fn complete(operation: &mut Value, kind: Kind) {
+    let changes = kind == Kind::Changes;
     let more: &[_] = if changes { &CHANGES } else { &[] };
-    for (status, description) in EVERYWHERE.iter().chain(more) {
+    let body: &[_] = if operation.get("requestBody").is_some() || changes {
+        &BODY
+    } else {
+        &[]
+    };
+    // One that says what it needs instead needs no token.
+    let open = operation.get("security").is_some();
+    let everywhere = EVERYWHERE
+        .iter()
+        .filter(|(status, _)| !(open && *status == "401"));
+    for (status, description) in everywhere.chain(more).chain(body) {
         let mut response = json!({
             "description": description,
             "content": { service::http::PROBLEM: { "schema": { "$ref": PROBLEM } } },

@@ -21,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::oldest::Oldest;
 use crate::router::router;
 use crate::rows::Rows;
+use crate::studies::Studies;
 use crate::{bridge, relay};
 
 /// The one readiness check: what there is has been read. The database is none: without it, reads are answered.
@@ -99,6 +100,7 @@ pub(crate) fn assemble(config: &Config, database: Database, line: Line, verifier
         limits: Limits::new(&config.limits),
         gates: Gates::new(config.commands.refresh_every),
         oldest: Oldest::default(),
+        studies: Studies::default(),
         commands: config.commands.clone(),
         bounds: config.limits.clone(),
         metrics,

@@ -9,7 +9,9 @@ pub(crate) mod intents;
 pub(crate) mod refresh;
 pub(crate) mod registry;
 pub(crate) mod servers;
+pub(crate) mod sign_ins;
 pub(crate) mod tickets;
+pub(crate) mod timelines;
 pub(crate) mod toolbox_registry;
 pub(crate) mod toolboxes;
 pub(crate) mod webhooks;
@@ -29,6 +31,7 @@ pub(crate) fn operations() -> OpenApiRouter<App> {
             registry::unregister_server
         ))
         .routes(routes!(servers::get_server_history))
+        .routes(routes!(timelines::get_server_timeline))
         .routes(routes!(commands::start_server))
         .routes(routes!(commands::stop_server))
         .routes(routes!(commands::restart_server))
@@ -49,6 +52,7 @@ pub(crate) fn operations() -> OpenApiRouter<App> {
         .routes(routes!(refresh::refresh_toolbox))
         .routes(routes!(refresh::refresh_all))
         .routes(routes!(fleet::get_fleet))
+        .routes(routes!(timelines::get_fleet_timeline))
         .routes(routes!(
             connections::list_connections,
             connections::create_connection
@@ -74,4 +78,7 @@ pub(crate) fn operations() -> OpenApiRouter<App> {
         .routes(routes!(commands::list_commands))
         .routes(routes!(commands::get_command))
         .routes(routes!(tickets::create_ticket))
+        .routes(routes!(sign_ins::get_me))
+        .routes(routes!(sign_ins::create_sign_in))
+        .routes(routes!(sign_ins::redeem_sign_in))
 }

@@ -1,7 +1,7 @@
 //! Tickets: for who opens a stream of notifier and cannot set a header.
 
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::Response;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret as _;
@@ -9,7 +9,7 @@ use wire::TicketEntry;
 use wire::api::Ticket;
 use wire::streams::TICKET_TTL;
 
-use crate::answer::{json, respond};
+use crate::answer::secret;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::clock;
@@ -46,9 +46,5 @@ pub(crate) async fn create_ticket(
         ticket: ticket.expose_secret().to_owned(),
         expires_in: TICKET_TTL.as_secs(),
     };
-    let mut response = respond(json(StatusCode::CREATED, &ticket)?);
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    secret(StatusCode::CREATED, &ticket)
 }

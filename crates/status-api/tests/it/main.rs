@@ -19,6 +19,8 @@ mod queries;
 mod refreshing;
 mod registry;
 mod replicas;
+mod sign_ins;
 mod stand_in;
 mod tickets;
+mod timelines;
 mod webhooks;

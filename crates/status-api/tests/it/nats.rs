@@ -47,7 +47,16 @@ fn timeless(mut value: Value) -> Value {
     fn strip(value: &mut Value) {
         match value {
             Value::Object(map) => {
-                for name in ["age", "uptime", "requestId", "duration", "oldestKnowledge"] {
+                for name in [
+                    "age",
+                    "uptime",
+                    "requestId",
+                    "duration",
+                    "oldestKnowledge",
+                    "from",
+                    "to",
+                    "seconds",
+                ] {
                     map.remove(name);
                 }
                 map.values_mut().for_each(strip);

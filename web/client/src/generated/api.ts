@@ -37,6 +37,10 @@ export type StateLabel = "running" | "stopped" | "starting" | "stopping" | "erro
  */
 export type ConnectionLabel = "connected" | "disconnected";
 /**
+ * As what a caller comes.
+ */
+export type RoleLabel = "user" | "admin" | "service_role";
+/**
  * What about a server may have changed; one change may be several of these.
  */
 export type WebhookKind = "state" | "health" | "error" | "recovery" | "deleted";
@@ -221,6 +225,25 @@ export interface Override {
    * Until when it stands.
    */
   until: string;
+}
+/**
+ * What a server was for a while.
+ */
+export interface Band {
+  /**
+   * The code of the reason there was (`lastError.code`).
+   */
+  code?: string | null;
+  /**
+   * From when.
+   */
+  from: string;
+  health?: HealthLabel | null;
+  state?: StateLabel | null;
+  /**
+   * Until when.
+   */
+  to: string;
 }
 /**
  * Commands, newest first.
@@ -436,6 +459,34 @@ export interface OldestKnowledge {
   serverId: string;
 }
 /**
+ * How many servers were in which state, over a stretch of time.
+ */
+export interface FleetTimeline {
+  /**
+   * Where it begins.
+   */
+  from: string;
+  /**
+   * The database is away: this is the last that was known.
+   */
+  stale: boolean;
+  /**
+   * By state, how many servers were in it at each point: those that the caller may see now, from the first that was
+   * announced of each to its deletion. Servers of which nothing was ever announced are not counted.
+   */
+  states: {
+    [k: string]: number[];
+  };
+  /**
+   * Seconds between two points. The first point is a step after `from`, the last is `to`.
+   */
+  step: number;
+  /**
+   * Where it ends: now.
+   */
+  to: string;
+}
+/**
  * The changes of a server, newest first.
  */
 export interface History {
@@ -479,6 +530,24 @@ export interface HistoryEntry {
    * Its number.
    */
   version: number;
+}
+/**
+ * Whom a token proves.
+ */
+export interface Me {
+  /**
+   * The account; absent for who has none.
+   */
+  accountId?: string | null;
+  /**
+   * Who it is: the token's subject, or the role where it has none.
+   */
+  actor: string;
+  /**
+   * When the token ends.
+   */
+  expiresAt: string;
+  role: RoleLabel;
 }
 /**
  * A connection to register.
@@ -684,6 +753,15 @@ export interface Problem {
   type: string;
 }
 /**
+ * Asks for the token that was left for a code.
+ */
+export interface RedeemSignIn {
+  /**
+   * The code.
+   */
+  code: string;
+}
+/**
  * What is to change of a server; what is absent stays.
  */
 export interface ServerChange {
@@ -708,6 +786,72 @@ export interface ServerPage {
    * The database or the bus is away: this is the last that was known.
    */
   stale: boolean;
+}
+/**
+ * What a server was, over a stretch of time.
+ */
+export interface ServerTimeline {
+  /**
+   * One after the other without a gap, from `from` to `to`, at most 1,000. Were there more, the time is cut into 1,000
+   * equal parts that each show the gravest that was in them: error, then unhealthy, stopped for a reason, unknown,
+   * degraded, in transition, stopped, running; so that nothing short is lost for something harmless.
+   */
+  bands: Band[];
+  /**
+   * Where it begins. Later than was asked for where there are more than 10,000 changes: only the newest are read, and
+   * nothing is told of what was not.
+   */
+  from: string;
+  /**
+   * Whole seconds in each state, by state; unobserved ones are in none. Exact, whatever the bands show.
+   */
+  seconds: {
+    [k: string]: number;
+  };
+  /**
+   * Which server.
+   */
+  serverId: string;
+  /**
+   * The database is away: of what was, only the newest change is known.
+   */
+  stale: boolean;
+  /**
+   * Where it ends: now.
+   */
+  to: string;
+  /**
+   * The part of the time that it ran, of the time that it should have: seconds running ÷ (seconds running + seconds in
+   * error + seconds stopped for a reason, that is with a `code`). Seconds stopped without one (somebody wanted that),
+   * starting, stopping, unknown or unobserved count neither way. Absent where nothing counts.
+   */
+  uptime?: number | null;
+}
+/**
+ * A code for which the caller's own token is given, once.
+ */
+export interface SignIn {
+  /**
+   * The code. As good as the token itself while it works: it belongs into a link's fragment and nowhere else.
+   */
+  code: string;
+  /**
+   * Until when it works.
+   */
+  expiresAt: string;
+}
+/**
+ * The token that was left for a code.
+ */
+export interface SignedIn {
+  /**
+   * When it ends.
+   */
+  expiresAt: string;
+  /**
+   * A bearer token.
+   */
+  token: string;
 }
 /**
  * A ticket: opens one stream of notifier as whoever asked for it.
