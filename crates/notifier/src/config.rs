@@ -9,6 +9,7 @@ use clap::{Args, Parser};
 use service::http;
 use service::options::{HttpOptions, NatsOptions, TelemetryOptions};
 
+use crate::board::BoardOptions;
 use crate::webhooks::WebhookOptions;
 
 /// Delivers the status of MCP servers and its changes to whoever watches, by WebSocket, server-sent events and webhooks
@@ -33,13 +34,16 @@ pub struct Config {
     /// How webhooks are told.
     #[command(flatten)]
     pub webhooks: WebhookOptions,
+    /// How the board is served.
+    #[command(flatten)]
+    pub board: BoardOptions,
 }
 
 /// How streams are served. The defaults of the fields are those of the options.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Streams")]
 pub struct StreamOptions {
-    /// Origins whose pages may open streams, separated by commas, such as https://app.example; none unless given
+    /// Origins whose pages may open streams beside those served here, separated by commas, such as https://app.example
     #[arg(long, env = "NOTIFIER_ORIGINS", value_delimiter = ',', value_name = "ORIGINS")]
     pub origins: Vec<String>,
     /// Most streams open at once
@@ -95,6 +99,7 @@ impl Config {
             access,
             streams: StreamOptions::default(),
             webhooks: WebhookOptions::default(),
+            board: BoardOptions::default(),
         }
     }
 
@@ -103,6 +108,7 @@ impl Config {
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         self.access.check()?;
         self.webhooks.check()?;
+        self.board.api_url()?;
         let streams = &self.streams;
         let (short, minute, day) = (
             Duration::from_millis(100),
@@ -183,6 +189,8 @@ mod tests {
     fn the_defaults_of_the_fields_are_those_of_the_options() {
         let config = parse(&[]).unwrap();
         assert_eq!(config.streams, StreamOptions::default());
+        assert_eq!(config.board, BoardOptions::default());
+        assert!(!parse(&["--board=false"]).unwrap().board.board);
         let webhooks = (config.webhooks.clone(), WebhookOptions::default());
         assert_eq!(format!("{:?}", webhooks.0), format!("{:?}", webhooks.1));
         config.check().unwrap();
@@ -200,6 +208,7 @@ mod tests {
             ("--webhook-give-up", "96h"),
             ("--webhook-backoff", "5s,1ms"),
             ("--webhook-timeout", "1h"),
+            ("--board-api-url", "api.example"),
         ] {
             let error = parse(&[option, value]).unwrap().check().unwrap_err().to_string();
             assert!(error.starts_with(option), "{error}");

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bus::Tickets;
 use domain::AccountId;
 use jiff::Timestamp;
+use url::Url;
 use wire::TicketEntry;
 
 /// Why somebody is not let in.
@@ -90,13 +91,18 @@ impl Gate {
         Ok(principal)
     }
 
-    /// Whether a page of this request's origin may read. Whoever names none is no browser.
+    /// Whether a page of this request's origin may read: one that is listed, or one that came from here. Whoever names none
+    /// is no browser.
+    ///
+    /// A page of a stranger whose name was made to lead here (DNS rebinding) also came from here, as far as anybody can
+    /// tell. It gains nothing: no cookie or other right goes with its requests by itself, the token that the board was given
+    /// is kept under the board's own origin, and without one there is nothing here to read.
     pub(crate) fn admits(&self, headers: &HeaderMap) -> bool {
         let Some(origin) = headers.get(header::ORIGIN) else {
             return true;
         };
         let Ok(origin) = origin.to_str() else { return false };
-        self.origins.iter().any(|it| it == origin)
+        self.origins.iter().any(|it| it == origin) || came_from_here(origin, headers)
     }
 
     /// The origins whose pages may read.
@@ -105,6 +111,24 @@ impl Gate {
             .iter()
             .filter_map(|origin| HeaderValue::from_str(origin).ok())
     }
+}
+
+/// Whether an origin's host and port are those that the request was sent to. Its scheme is not compared: behind a proxy that
+/// ends TLS, ours is another.
+fn came_from_here(origin: &str, headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(header::HOST).and_then(|host| host.to_str().ok()) else {
+        return false;
+    };
+    let Ok(origin) = origin.parse::<Url>() else {
+        return false;
+    };
+    // With the origin's scheme, a host without a port has the port that the browser went to.
+    let Ok(here) = format!("{}://{host}", origin.scheme()).parse::<Url>() else {
+        return false;
+    };
+    origin.host().is_some()
+        && origin.host() == here.host()
+        && origin.port_or_known_default() == here.port_or_known_default()
 }
 
 fn principal(entry: TicketEntry) -> Option<Principal> {
@@ -167,6 +191,40 @@ pub(crate) fn protocol_token<'a>(protocols: impl Iterator<Item = &'a HeaderValue
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pages_that_came_from_here_are_told_by_host_and_port() {
+        let here = |origin: &str, host: &'static str| {
+            came_from_here(
+                origin,
+                &HeaderMap::from_iter([(header::HOST, HeaderValue::from_static(host))]),
+            )
+        };
+        for (origin, host) in [
+            ("http://127.0.0.1:8083", "127.0.0.1:8083"),
+            ("http://[::1]:8083", "[::1]:8083"),
+            ("http://status.example", "status.example"),
+            ("http://status.example", "status.example:80"),
+            ("https://status.example", "status.example"),
+            ("https://status.example", "STATUS.example:443"),
+        ] {
+            assert!(here(origin, host), "{origin} at {host}");
+        }
+        for (origin, host) in [
+            ("http://127.0.0.1:8084", "127.0.0.1:8083"),
+            ("http://localhost:8083", "127.0.0.1:8083"),
+            ("https://status.example", "status.example:80"),
+            ("https://status.example.evil.example", "status.example"),
+            ("https://evil.example", "status.example"),
+            ("null", "status.example"),
+            ("https://evil.example", "status.example@evil.example:x"),
+            ("https://evil.example", ""),
+            ("", ""),
+        ] {
+            assert!(!here(origin, host), "{origin} at {host}");
+        }
+        assert!(!came_from_here("http://status.example", &HeaderMap::new()));
+    }
 
     #[test]
     fn tokens_are_found_where_they_belong_and_where_they_do_not() {

@@ -17,6 +17,7 @@
 //! | `places` | how many there may be |
 //! | `pace` | pings, second looks, expiry |
 //! | `ending` | why a stream ends, and its close code |
+//! | `board` | the page that people look at, and what it may do |
 //! | `webhooks` | changes posted to whoever asked for them, until he has them |
 //!
 //! The cursor of a message is its sequence in the stream. Events are told in that order, so whoever resumes after one has
@@ -34,6 +35,7 @@
 //! - Say that a picture is whole before it is, or let a client go on from a cursor that does not cover what has passed.
 
 mod app;
+mod board;
 mod clock;
 mod config;
 mod ending;
@@ -51,7 +53,8 @@ mod session;
 mod socket;
 mod webhooks;
 
+pub use board::BoardOptions;
 pub use config::{Config, StreamOptions};
 pub use hub::{Hub, Waiting};
-pub use run::{run, run_on};
+pub use run::{run, run_at, run_on};
 pub use webhooks::{Network, NoNetwork, WebhookOptions};

@@ -6,10 +6,10 @@ use std::time::Duration;
 use access::Verifier;
 use anyhow::Context as _;
 use axum::Router;
-use axum::http::StatusCode;
 use bus::{Bus, BusOptions};
 use live::Fleet;
 use service::{Lifecycle, Readiness, Tasks};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -18,7 +18,7 @@ use crate::config::{Config, StreamOptions};
 use crate::gate::Gate;
 use crate::hub::Hub;
 use crate::places::{Most, Places};
-use crate::{events, metrics, socket, webhooks};
+use crate::{board, events, metrics, socket, webhooks};
 
 /// Between looks at the connection.
 const TICK: Duration = Duration::from_secs(1);
@@ -50,6 +50,20 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
 /// As [`run`].
 pub async fn run_on(hub: Hub, config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
     config.check()?;
+    let listener = service::http::bind(config.http.listen).await?;
+    serve(hub, listener, config, lifecycle).await
+}
+
+/// As [`run`], for a host that had to know the address before: on a socket that listens already.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_at(listener: TcpListener, config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
+    config.check()?;
+    serve(Hub::default(), listener, config, lifecycle).await
+}
+
+async fn serve(hub: Hub, listener: TcpListener, config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let shutdown = lifecycle.shutdown.clone();
     let (verifier, keeper) = Verifier::from_options(&config.access)?;
     metrics::watch_pending(&hub);
@@ -66,7 +80,7 @@ pub async fn run_on(hub: Hub, config: Config, lifecycle: Lifecycle) -> anyhow::R
         shutdown: shutdown.clone(),
     });
 
-    let listener = service::http::bind(config.http.listen).await?;
+    let router = router(&app, readiness.clone(), &config)?;
     let url = service::http::url_of(&listener)?;
     let mut tasks = Tasks::default();
     let stop_http = CancellationToken::new();
@@ -76,7 +90,7 @@ pub async fn run_on(hub: Hub, config: Config, lifecycle: Lifecycle) -> anyhow::R
         "http",
         service::http::serve_streams(
             listener,
-            router(&app, readiness.clone()),
+            router,
             service::http::Bounds {
                 head_time: config.streams.head_timeout,
                 connections: config.streams.connections as usize + BESIDE,
@@ -96,13 +110,15 @@ pub async fn run_on(hub: Hub, config: Config, lifecycle: Lifecycle) -> anyhow::R
     tasks.run(shutdown).await
 }
 
-fn router(app: &App, readiness: Readiness) -> Router {
-    service::http::health_router(readiness)
+fn router(app: &App, readiness: Readiness, config: &Config) -> anyhow::Result<Router> {
+    let router = service::http::health_router(readiness)
         .merge(socket::router(app.clone()))
-        .merge(events::router(app.clone()))
-        .fallback(async || {
-            service::http::problem(StatusCode::NOT_FOUND, "not found", "there is nothing here")
-        })
+        .merge(events::router(app.clone()));
+    Ok(if config.board.board {
+        router.merge(board::router(&config.board)?)
+    } else {
+        router.fallback(async || board::nothing())
+    })
 }
 
 fn places(options: &StreamOptions) -> Places {

@@ -262,7 +262,11 @@ async fn pages_of_other_origins_are_refused_and_programs_have_none() {
         .replica_with(|options| options.origins = vec!["https://app.example".to_owned()])
         .await;
     let bearer = format!("Bearer {}", token(1));
+    // Pages that were served here, and those of another service of this host.
+    let (here, beside) = (replica.url.clone(), "http://127.0.0.1:1");
     for (origin, admitted) in [
+        (here.as_str(), true),
+        (beside, false),
         ("https://app.example", true),
         ("https://app.example.evil", false),
         ("http://app.example", false),
@@ -280,4 +284,16 @@ async fn pages_of_other_origins_are_refused_and_programs_have_none() {
         }
     }
     drop(Socket::of(&replica, &token(1)).await);
+    // A stranger's name that was made to lead here seems to be from here, and has nothing to show.
+    let rebound = [("host", "evil.example"), ("origin", "http://evil.example")];
+    match Events::open(&replica.url, "all=true", &rebound).await {
+        Ok(_) => panic!("it was told something"),
+        Err(response) => assert_eq!(response.status(), 401),
+    }
+    let mut socket = Socket::open(&replica.url, &rebound).await.unwrap();
+    socket.send(json!({"type": "subscribe", "servers": "all"})).await;
+    assert!(!matches!(
+        socket.next().await,
+        StreamMessage::Hello { .. } | StreamMessage::Status { .. }
+    ));
 }
