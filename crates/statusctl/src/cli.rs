@@ -5,7 +5,8 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::ctl::{
-    Global, act, connections, overrides, profiles, refresh, registry, servers, token, toolboxes, webhooks,
+    Global, act, board, connections, overrides, profiles, refresh, registry, servers, token, toolboxes,
+    webhooks,
 };
 use crate::{doctor, up, watch};
 
@@ -190,6 +191,16 @@ pub enum Command {
     /// could read. Where NATS and PostgreSQL are, `watch` and `doctor` use them.
     #[command(subcommand, verbatim_doc_comment)]
     Profile(profiles::Commands),
+    /// Print a link that opens the board, signed in
+    ///
+    ///   statusctl board
+    ///   xdg-open "$(statusctl board)"
+    ///
+    /// It works once, within 15 minutes, and signs in as whom statusctl asks; for a
+    /// `statusctl up` here, as the account of the first simulated toolbox, or without
+    /// --demo as one that sees everything.
+    #[command(verbatim_doc_comment)]
+    Board(board::Options),
     /// Make a token from a secret, for development
     ///
     ///   statusctl token                      sees everything of the `statusctl up` here
@@ -217,6 +228,8 @@ pub enum Command {
     ///   statusctl up                          an empty fleet, ready for real agents
     ///   statusctl up --demo 20                twenty simulated toolboxes whose containers come and go
     ///   statusctl up --data-dir /tmp/try      in a folder of its own
+    ///
+    /// It prints a link that opens the board; `statusctl board` prints another.
     ///
     /// Options of the services are taken from their environment variables: POLLER_…,
     /// MAPPER_… and API_…, as the help of dtma-poller, status-mapper and status-api lists

@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 use crate::api::Verb;
 use crate::cli::{Cli, Command, CommandCommands};
 use crate::ctl::{
-    Context, act, connections, overrides, profiles, refresh, registry, servers, token, toolboxes, webhooks,
+    Context, act, board, connections, overrides, profiles, refresh, registry, servers, token, toolboxes,
+    webhooks,
 };
 use crate::exit::{Exit, Failure};
 use crate::{doctor, up, watch};
@@ -63,6 +64,7 @@ async fn once(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Connection(what) => connections::run(context, &what).await?,
         Command::Webhook(what) => webhooks::run(context, what).await?,
         Command::Command(CommandCommands::Show { id, wait }) => act::show(context, id, wait).await?,
+        Command::Board(options) => board::run(context, &options).await?,
         Command::Token(options) => token::run(context, &options).await?,
         Command::Profile(what) => profiles::run(context, &what).await?,
         Command::Doctor(options) => return doctor::run(context, &options).await,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// File name below the data folder.
 pub const FILE: &str = "endpoints.json";
@@ -22,6 +23,9 @@ pub struct Endpoints {
     pub services: BTreeMap<String, Endpoint>,
     /// The simulated agents and their control routes; a fleet of none without `--demo`.
     pub sim: Endpoint,
+    /// Whose the first simulated toolbox is; absent without `--demo`.
+    #[serde(default, rename = "demoAccount", skip_serializing_if = "Option::is_none")]
+    pub demo_account: Option<Uuid>,
 }
 
 /// One address.
@@ -133,6 +137,7 @@ mod tests {
             database: url("postgres://u:p@127.0.0.1:2/d"),
             services: BTreeMap::from([("dtma-poller".to_owned(), url("http://127.0.0.1:3"))]),
             sim: url("http://127.0.0.1:4"),
+            demo_account: Some(Uuid::from_u128(5)),
         };
         let published = endpoints.publish(dir.path()).unwrap();
         let mode = std::fs::metadata(published.path()).unwrap().permissions().mode();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use wire::api::{
     Accepted, CommandRecord, Connection, ConnectionPage, ConnectionStatus, Fleet, HealthLabel, History,
-    NewConnection, NewServer, OverrideRequest, Server, ServerChange, ServerPage, StateLabel, Toolbox,
+    NewConnection, NewServer, OverrideRequest, Server, ServerChange, ServerPage, SignIn, StateLabel, Toolbox,
     ToolboxPage,
 };
 
@@ -266,6 +266,11 @@ impl Client {
     pub async fn connection_status(&self, id: Uuid) -> Result<ConnectionStatus, Failure> {
         self.get(Ask::new(Method::GET, &["connections", &id.to_string(), "status"]))
             .await
+    }
+
+    /// A code that gets whoever brings it, once, the token that this client asks with.
+    pub async fn create_sign_in(&self) -> Result<SignIn, Failure> {
+        self.get(Ask::new(Method::POST, &["sign-ins"])).await
     }
 
     pub(super) async fn all<T>(

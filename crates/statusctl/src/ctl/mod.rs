@@ -4,6 +4,7 @@
 //! ([`crate::api`]), what is shown ([`crate::show`]). Here is only what connects them.
 
 pub mod act;
+pub mod board;
 pub mod connections;
 mod context;
 mod failures;

@@ -57,6 +57,9 @@ pub struct Add {
     /// A command that prints the token; run by `sh` each time
     #[arg(long, value_name = "COMMAND", conflicts_with = "token_file")]
     pub token_command: Option<String>,
+    /// Where people see the board, for `board`
+    #[arg(long, value_name = "URL")]
+    pub board_url: Option<String>,
     /// NATS server, for `watch` and `doctor`
     #[arg(long, value_name = "URL")]
     pub nats_url: Option<String>,
@@ -144,6 +147,9 @@ async fn made(context: &Context, add: &Add) -> Result<Profile, Failure> {
     })?;
     // Whatever a client would refuse is refused now.
     crate::api::Client::new(&url, None, crate::api::Limits::default())?;
+    if let Some(board) = &add.board_url {
+        crate::ctl::board::address(board)?;
+    }
     let is_stdin = |path: &Path| path.as_os_str() == "-";
     let (token, token_file) = match &context.global.token_file {
         Some(path) if is_stdin(path) => (Some(read_file_or_stdin(path).await?), None),
@@ -159,6 +165,7 @@ async fn made(context: &Context, add: &Add) -> Result<Profile, Failure> {
         token,
         token_file,
         token_command: add.token_command.clone(),
+        board_url: add.board_url.clone(),
         nats_url: add.nats_url.clone(),
         nats_credentials: add
             .nats_credentials
@@ -185,6 +192,8 @@ struct Shown {
     /// Where it comes from, in words.
     token: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    board: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     nats: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     nats_credentials: Option<PathBuf>,
@@ -200,6 +209,7 @@ impl Shown {
             current: profiles.current.as_deref() == Some(name),
             api_url: profile.api_url.clone(),
             token: profile.token_kind(),
+            board: profile.board_url.clone(),
             nats: profile.nats_url.as_deref().map(without_login),
             nats_credentials: profile.nats_credentials.clone(),
             database: database.map(|url| without_login(url.expose_secret())),
@@ -251,6 +261,7 @@ fn details(profile: &Shown, look: Look) -> String {
         .add("Current", if profile.current { "yes" } else { "no" })
         .add("API", &profile.api_url)
         .add("Token", &profile.token)
+        .maybe("Board", profile.board.as_deref())
         .maybe("NATS", profile.nats.as_deref())
         .maybe(
             "NATS login",
@@ -274,7 +285,7 @@ mod tests {
             "current": "prod",
             "profiles": {
                 "prod": {"apiUrl": "https://status.example", "tokenFile": "/home/a/.status-token",
-                         "natsUrl": "nats://hush:hush@one:4222, tls://hush@two", "natsCredentials": "/home/a/nats.creds",
+                         "boardUrl": "https://board.example", "natsUrl": "nats://hush:hush@one:4222, tls://hush@two", "natsCredentials": "/home/a/nats.creds",
                          "databaseUrl": "postgres://hush:hu%40sh@db:5432/status?password=hush"},
                 "test": {"apiUrl": "http://127.0.0.1:8082", "token": "hush"},
                 "other": {"apiUrl": "http://127.0.0.1:8083", "tokenCommand": "pass show status"},

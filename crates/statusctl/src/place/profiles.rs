@@ -41,6 +41,9 @@ pub struct Profile {
     /// A command that prints it; run each time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_command: Option<String>,
+    /// Where people see the board, for `board`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub board_url: Option<String>,
     /// NATS, for `watch` and `doctor`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nats_url: Option<String>,
@@ -163,6 +166,7 @@ mod tests {
                 token: Some("hush".into()),
                 token_file: None,
                 token_command: None,
+                board_url: None,
                 nats_url: None,
                 nats_credentials: None,
                 database_url: Some("postgres://u:hush@h/d".into()),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use domain::AccountId;
 use secrecy::SecretString;
 use url::Url;
 
@@ -43,6 +44,10 @@ pub struct Installation {
     pub nats: Option<NatsAccess>,
     /// PostgreSQL, where it is known.
     pub database: Option<SecretString>,
+    /// Where people see the board.
+    pub board: Option<String>,
+    /// Whose the simulated toolboxes are that the demonstration is of.
+    pub demo_account: Option<AccountId>,
     /// The services whose own addresses are known.
     pub services: BTreeMap<String, String>,
 }
@@ -146,6 +151,8 @@ impl Installation {
             token: TokenSource::None,
             nats: None,
             database: None,
+            board: None,
+            demo_account: None,
             services: BTreeMap::new(),
         }
     }
@@ -173,6 +180,7 @@ fn of_profile(name: &str, profile: &Profile) -> Installation {
             credentials: profile.nats_credentials.clone(),
         }),
         database: profile.database_url.clone(),
+        board: profile.board_url.clone(),
         ..Installation::new(format!("the profile {name}"), parse(&profile.api_url))
     }
 }
@@ -201,6 +209,11 @@ fn of_folder(dir: &Path, running: Option<Endpoints>) -> Installation {
             credentials: None,
         }),
         database: Some(SecretString::from(running.database.url)),
+        board: running
+            .services
+            .get("notifier")
+            .map(|notifier| notifier.url.clone()),
+        demo_account: running.demo_account.map(AccountId),
         services: running
             .services
             .into_iter()

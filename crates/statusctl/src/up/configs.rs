@@ -1,5 +1,7 @@
 //! The options of what is hosted: each service's own defaults and environment, with what this host decides.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use anyhow::{Context as _, anyhow, bail};
 use clap::Parser as _;
 use dtma_sim::SimConfig;
@@ -46,7 +48,8 @@ pub(crate) fn poller(options: &Options, reach: &Reach) -> anyhow::Result<dtma_po
     dtma_poller::Config::try_parse_from(arguments).map_err(|error| refused("POLLER", &error))
 }
 
-pub(crate) fn api(options: &Options, reach: &Reach) -> anyhow::Result<status_api::Config> {
+/// `board` is where the board's pages come from, which ask it.
+pub(crate) fn api(options: &Options, reach: &Reach, board: SocketAddr) -> anyhow::Result<status_api::Config> {
     let listen = listen(options.api_port);
     let arguments = [
         "status-api",
@@ -59,11 +62,17 @@ pub(crate) fn api(options: &Options, reach: &Reach) -> anyhow::Result<status_api
         "--listen",
         &listen,
     ];
-    status_api::Config::try_parse_from(arguments).map_err(|error| refused("API", &error))
+    let mut config = status_api::Config::try_parse_from(arguments).map_err(|error| refused("API", &error))?;
+    // As it is said, and as people may type it; beside those of the environment.
+    for host in ["127.0.0.1", "localhost"] {
+        let origin = format!("http://{host}:{}", board.port());
+        config.limits.cors_origins.push(origin);
+    }
+    Ok(config)
 }
 
-pub(crate) fn notifier(options: &Options, reach: &Reach) -> anyhow::Result<notifier::Config> {
-    let listen = listen(options.notifier_port);
+/// `api` is where the board's pages ask.
+pub(crate) fn notifier(reach: &Reach, api: &str) -> anyhow::Result<notifier::Config> {
     let arguments = [
         "notifier",
         "--nats-url",
@@ -73,10 +82,15 @@ pub(crate) fn notifier(options: &Options, reach: &Reach) -> anyhow::Result<notif
         // Opens the secrets of webhooks.
         "--sealing-key",
         reach.sealing_key.expose_secret(),
-        "--listen",
-        &listen,
+        "--board-api-url",
+        api,
     ];
     notifier::Config::try_parse_from(arguments).map_err(|error| refused("NOTIFIER", &error))
+}
+
+/// Where notifier listens.
+pub(crate) fn notifier_address(options: &Options) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, options.notifier_port.unwrap_or(0)).into()
 }
 
 fn listen(port: Option<u16>) -> String {

@@ -15,13 +15,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use domain::AccountId;
 use dtma_sim::{Sim, SimHandle};
 use embedded::{NatsOptions, NatsServer, Postgres, PostgresOptions, Programs};
+use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use service::Lifecycle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::api::{Client, Limits};
+use crate::ctl::board;
 use crate::endpoints::Endpoints;
 use configs::Reach;
 use progress::Progress;
@@ -271,26 +275,34 @@ async fn start_and_watch(options: &Options, data_dir: &Path, stack: &mut Stack) 
     step.done(&poller);
     urls.insert("dtma-poller".to_owned(), poller.clone().into());
 
+    // Each must know where the other is: the board's pages, which notifier serves, ask status-api, and status-api must know
+    // where its pages come from. So notifier's socket is there before either.
+    let notifier_socket = service::http::bind(configs::notifier_address(options)).await?;
     let step = progress.step("status-api");
-    let config = configs::api(options, &reach)?;
+    let config = configs::api(options, &reach, notifier_socket.local_addr()?)?;
     let api = stack
         .host("status-api", |lifecycle| status_api::run(config, lifecycle))
         .await?;
     step.done(&api);
-    urls.insert("status-api".to_owned(), api.into());
+    urls.insert("status-api".to_owned(), api.clone().into());
 
     let step = progress.step("notifier");
-    let config = configs::notifier(options, &reach)?;
-    let url = stack
-        .host("notifier", |lifecycle| notifier::run(config, lifecycle))
+    let config = configs::notifier(&reach, &api)?;
+    let has_board = config.board.board;
+    let board = stack
+        .host("notifier", |lifecycle| {
+            notifier::run_at(notifier_socket, config, lifecycle)
+        })
         .await?;
-    step.done(&url);
-    urls.insert("notifier".to_owned(), url.into());
+    step.done(&board);
+    urls.insert("notifier".to_owned(), board.clone().into());
 
     let step = progress.step("simulated agents");
     let sim = Sim::start(configs::sim(options, &poller)?, CancellationToken::new()).await?;
     let sim = stack.sim.insert(sim);
-    demo::register(&database, &sim.fleet()).await?;
+    let fleet = sim.fleet();
+    demo::register(&database, &fleet).await?;
+    let demo_account = fleet.first().map(|toolbox| toolbox.account_id);
     let sim_url = sim.base_url().to_owned();
     step.done(&format!("{} toolboxes {sim_url}", sim.len()));
     drop(database);
@@ -301,9 +313,22 @@ async fn start_and_watch(options: &Options, data_dir: &Path, stack: &mut Stack) 
         database: database_url.expose_secret().to_owned().into(),
         services: urls,
         sim: sim_url.into(),
+        demo_account,
+    };
+    let link = if has_board {
+        let token = board::token(&reach.jwt_secret, demo_account.map(AccountId), now())?;
+        let client = Client::new(&api.parse()?, Some(token), Limits::default())?;
+        Some(board::link(&client, &board).await?.url)
+    } else {
+        None
     };
     // Gone again when this future ends, before anything is stopped.
     let published = endpoints.publish(data_dir)?;
-    progress.ready(published.path(), options.demo);
+    progress.ready(published.path(), link.as_deref(), options.demo);
     Err(stack.first_to_end().await)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a token is made for the present")]
+fn now() -> Timestamp {
+    Timestamp::now()
 }

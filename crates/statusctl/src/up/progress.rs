@@ -38,19 +38,25 @@ impl Progress {
         }
     }
 
-    pub(crate) fn ready(&self, endpoints: &Path, demo: usize) {
-        // As this program was called, so that the line can be pasted.
+    /// `link` opens the board, once: it is for whoever reads this, and in no log.
+    pub(crate) fn ready(&self, endpoints: &Path, link: Option<&str>, demo: usize) {
+        // As this program was called, so that lines can be pasted.
         let program = std::env::args().next().unwrap_or_else(|| "statusctl".to_owned());
+        let place = endpoints
+            .parent()
+            .filter(|folder| *folder != crate::endpoints::default_data_dir())
+            .map_or_else(String::new, |folder| format!(" --data-dir {}", folder.display()));
         let mut text = format!(
-            "\nReady after {:.1?}. Where everything is: {}\nWatch it:  {program} watch",
+            "\nReady after {:.1?}. Where everything is: {}\n",
             self.began.elapsed(),
             endpoints.display()
         );
-        if let Some(folder) = endpoints.parent()
-            && folder != crate::endpoints::default_data_dir()
-        {
-            text.push_str(&format!(" --data-dir {}", folder.display()));
+        if let Some(link) = link {
+            text.push_str(&format!(
+                "Open it:   {link}\n           (once, within 15 minutes; `{program} board{place}` prints another)\n"
+            ));
         }
+        text.push_str(&format!("Watch it:  {program} watch{place}"));
         if demo == 0 {
             text.push_str(
                 "\nThe fleet is empty: insert toolboxes and instances into the tables, or try --demo 20.",

@@ -122,6 +122,8 @@ fn a_start_a_watch_and_an_orderly_end() {
         );
     }
 
+    opens_the_board(dir.path(), &endpoints);
+
     let (mut watching, lines) = watch(dir.path());
     let mut servers = std::collections::HashMap::new();
     for line in lines.lines() {
@@ -171,6 +173,64 @@ fn a_start_a_watch_and_an_orderly_end() {
     up.signal(Signal::INT);
     assert!(up.ends().success());
     assert_eq!(processes_of(dir.path()), Vec::<String>::new());
+}
+
+/// What a browser does with a link: the page, where status-api is, and the token for the code.
+fn opens_the_board(data_dir: &Path, endpoints: &Value) {
+    let (code, link) = asked(data_dir, &["board", "--json"]);
+    assert_eq!(code, Some(0));
+    let link = link["url"].as_str().unwrap();
+    let (board, code) = link.split_once("/#code=").unwrap();
+    assert_eq!(board, endpoints.pointer("/services/notifier/url").unwrap());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let client = reqwest::Client::new();
+        let page = client
+            .get(board)
+            .header("accept", "text/html")
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(page.status(), 200);
+        let policy = page.headers()["content-security-policy"]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        assert!(policy.starts_with("default-src 'none'"), "{policy}");
+        let settings = client.get(format!("{board}/board.json")).send().await.unwrap();
+        let settings: Value = settings.json().await.unwrap();
+        let api = settings["apiUrl"].as_str().unwrap();
+        assert_eq!(api, endpoints.pointer("/services/status-api/url").unwrap());
+        let redeem = || {
+            client
+                .post(format!("{api}/v1/sign-ins/redeem"))
+                .header("origin", board)
+                .json(&serde_json::json!({ "code": code }))
+                .send()
+        };
+        let redeemed = redeem().await.unwrap();
+        assert_eq!(redeemed.headers()["access-control-allow-origin"], board);
+        let token: Value = redeemed.json().await.unwrap();
+        let token = token["token"].as_str().unwrap();
+        assert_eq!(redeem().await.unwrap().status(), 404, "once");
+        let me = client
+            .get(format!("{api}/v1/me"))
+            .bearer_auth(token)
+            .send()
+            .await
+            .unwrap();
+        let me: Value = me.json().await.unwrap();
+        assert_eq!(me["accountId"], endpoints["demoAccount"]);
+        assert_eq!(me["role"], "user");
+        // Its own pages may open the stream, and those of others not.
+        for (origin, status) in [(board, 200), ("http://evil.example", 403)] {
+            let stream = client
+                .get(format!("{board}/v1/events?all=true"))
+                .header("origin", origin)
+                .bearer_auth(token);
+            assert_eq!(stream.send().await.unwrap().status(), status, "{origin}");
+        }
+    });
 }
 
 #[test]
