@@ -7,6 +7,7 @@ TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
 
 NATS_NEEDED=2.14
 POSTGRES_NEEDED=15
+NODE_NEEDED=20.19
 
 # Where setup puts what the machine lacks, outside the work tree.
 USER_CACHE=${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}/mcp-status-sync
@@ -114,6 +115,31 @@ VERIFIER_VERSION=1.1.0
 find_verifier() {
     local wheel=$USER_CACHE/standardwebhooks/$VERIFIER_VERSION/standardwebhooks-$VERIFIER_VERSION-py3-none-any.whl
     [[ -f $wheel ]] && have python3 && printf '%s %s\n' "$VERIFIER_VERSION" "$wheel"
+}
+
+# Prints "VERSION PATH" of the Node that the web is built and tested with; fails when there is none new enough.
+find_node() {
+    local program version
+    while read -r program; do
+        # Node's own word for its version has no name before it.
+        version=$("$program" --version 2>/dev/null) && version=${version#v} || continue
+        if at_least "$version" "$NODE_NEEDED"; then
+            printf '%s %s\n' "$version" "$program"
+            return 0
+        fi
+    done < <(on_path node; cached node | sed 's|$|/bin/node|')
+    return 1
+}
+
+# Says why the web cannot be built here; fails when it can.
+without_node() {
+    if ! find_node >/dev/null; then
+        echo "Node $NODE_NEEDED or newer was not found: scripts/setup obtains it where npm is installed"
+    elif ! have npm; then
+        echo "npm was not found: install it (on Debian: apt-get install npm)"
+    else
+        return 1
+    fi
 }
 
 # Prints "VERSION PATH" of the browser that tests use (crates/notifier/tests/it/browser.rs looks for the same names).
