@@ -1,4 +1,5 @@
 import react from "@vitejs/plugin-react";
+import { defaultClientConditions } from "vite";
 import { defineConfig } from "vitest/config";
 
 // `npm run dev` shows the board of services that run elsewhere, e.g. those of `scripts/up`: their addresses are in its
@@ -10,7 +11,7 @@ const forward = (target: string | undefined) => (target ? { target, ws: true } :
 export default defineConfig({
   plugins: [react()],
   // The sources of the workspace's own packages: no build of theirs has to come first.
-  resolve: { conditions: ["mcp-status-source", "module", "browser", "development|production"] },
+  resolve: { conditions: ["mcp-status-source", ...defaultClientConditions] },
   build: {
     target: "es2022",
     // The page's policy allows no `data:` fonts and no inline scripts.
