@@ -22,7 +22,9 @@ export function troubleOf(status: ServerStatus): Trouble {
   if (state === "error") return "failed";
   if (state === "running") {
     if (health === "healthy") return "quiet";
-    return health === "unhealthy" ? "failed" : "weak";
+    if (health === "degraded") return "weak";
+    // Its own check fails, or its agent has been silent for long: of that one nobody knows how it is.
+    return lastError?.code === "health_check_failing" ? "failed" : "lost";
   }
   if (state === "unknown") return "lost";
   if (state === "starting" || state === "stopping") return "moving";

@@ -17,7 +17,9 @@ export type Tone = "ok" | "warn" | "bad" | "busy" | "idle" | "unknown" | "none";
 export function toneOf({ state, health, code }: Pick<Band, "state" | "health" | "code">): Tone {
   switch (state) {
     case "running":
-      return health === "healthy" ? "ok" : health === "unhealthy" ? "bad" : "warn";
+      if (health === "healthy") return "ok";
+      if (health === "degraded") return "warn";
+      return code === "health_check_failing" ? "bad" : "unknown";
     case "error":
       return "bad";
     case "starting":

@@ -1,0 +1,80 @@
+import { useConnection, useMCPServerStatuses } from "@mcp-status/react";
+import { useDeferredValue, useMemo, useRef } from "react";
+import { useSearchParams } from "wouter";
+import { useToolboxes } from "../app/board";
+import { useArrival, useTitle } from "../app/page";
+import { useShortcuts } from "../app/shortcuts";
+import { useCalmOrder } from "./calm";
+import { NoServers, NothingFound } from "./empty";
+import { type Filter, filterFromQuery, queryFromFilter } from "./filter";
+import { groupServers } from "./groups";
+import { ServerList } from "./list";
+import { moveFocus } from "./move";
+import { FleetSkeleton } from "./skeleton";
+import { countTroubles, Summary } from "./summary";
+import { Toolbar } from "./toolbar";
+
+export function FleetPage() {
+  const { statuses, loading, complete } = useMCPServerStatuses();
+  const [parameters, setParameters] = useSearchParams();
+  const filter = useMemo(() => filterFromQuery(parameters.toString()), [parameters]);
+  const heading = useArrival("fleet");
+  const search = useRef<HTMLInputElement>(null);
+  const list = useRef<HTMLDivElement>(null);
+  const attention = useMemo(() => countTroubles(statuses).attention, [statuses]);
+  useTitle(attention > 0 ? `(${attention}) All servers` : "All servers");
+
+  // Typing and pressing change the present address and make no new one: "back" leaves the page.
+  const setFilter = (next: Filter) => setParameters(queryFromFilter(next), { replace: true });
+
+  useShortcuts({
+    "/": (event) => {
+      event.preventDefault();
+      search.current?.focus();
+      search.current?.select();
+    },
+    j: (event) => moveFocus(event, list.current, 1),
+    k: (event) => moveFocus(event, list.current, -1),
+    ArrowDown: (event) => moveFocus(event, list.current, 1, true),
+    ArrowUp: (event) => moveFocus(event, list.current, -1, true),
+  });
+
+  if (loading) return <FleetSkeleton heading={heading} />;
+  if (statuses.length === 0 && complete) return <NoServers heading={heading} />;
+  return (
+    <>
+      <Summary filter={filter} heading={heading} onFilter={setFilter} servers={statuses} />
+      <Found filter={filter} list={list} onFilter={setFilter} search={search} />
+    </>
+  );
+}
+
+interface FoundProps {
+  readonly filter: Filter;
+  readonly onFilter: (filter: Filter) => void;
+  readonly search: React.RefObject<HTMLInputElement | null>;
+  readonly list: React.RefObject<HTMLDivElement | null>;
+}
+
+function Found({ filter, onFilter, search, list }: FoundProps) {
+  const { statuses } = useMCPServerStatuses();
+  const toolboxes = useToolboxes();
+  const connection = useConnection();
+  // Typing never waits for the list.
+  const asked = useDeferredValue(filter);
+  const sorted = useMemo(() => groupServers(statuses, toolboxes, asked), [statuses, toolboxes, asked]);
+  const { groups } = useCalmOrder(sorted, queryFromFilter(asked), list);
+  const found = sorted.reduce((sum, group) => sum + group.servers.length, 0);
+  return (
+    <>
+      <Toolbar filter={filter} found={found} onFilter={onFilter} search={search} servers={statuses} />
+      <div className="servers" ref={list}>
+        {groups.length > 0 ? (
+          <ServerList connection={connection} groups={groups} />
+        ) : (
+          <NothingFound onClear={() => onFilter(filterFromQuery(""))} />
+        )}
+      </div>
+    </>
+  );
+}

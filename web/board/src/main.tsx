@@ -1,0 +1,81 @@
+import { createClient, type TokenReason } from "@mcp-status/client";
+import { MCPStatusProvider } from "@mcp-status/react";
+import "@mcp-status/react/badge.css";
+import { QueryClientProvider } from "@tanstack/react-query";
+import { StrictMode } from "react";
+import { createRoot } from "react-dom/client";
+import { createQueryClient } from "./api/queries";
+import type { BoardConfig } from "./api/types";
+import { App } from "./app/app";
+import { BoardContext } from "./app/board";
+import { applyTheme } from "./app/theme";
+import { CommandDesk } from "./commands/desk";
+import { SessionKeeper, takeCode } from "./session/session";
+import "./styles/index.css";
+
+applyTheme();
+
+// The first thing that happens: the code must be out of the address before anything else can see it.
+const code = takeCode(location, history);
+
+async function configuration(): Promise<BoardConfig> {
+  const answer = await fetch("/board.json", { cache: "no-store", credentials: "omit" });
+  if (!answer.ok) throw new Error(`board.json: ${answer.status}`);
+  return (await answer.json()) as BoardConfig;
+}
+
+function start({ apiUrl, version }: BoardConfig) {
+  const queries = createQueryClient();
+  const keeper = new SessionKeeper(apiUrl ?? "", sessionStorage, () => {
+    client.signOut();
+    desk.forget();
+    queries.clear();
+  });
+  const client = createClient({
+    ...(apiUrl && { apiUrl }),
+    token: (reason: TokenReason) => {
+      const token = keeper.token();
+      if (reason === "refused" && token) keeper.refuse(token);
+      return keeper.token() ?? null;
+    },
+  });
+  const desk = new CommandDesk(keeper.api);
+
+  let wasIn = false;
+  keeper.subscribe(() => {
+    const isIn = keeper.snapshot().phase === "in";
+    if (isIn && !wasIn) {
+      client.resume();
+      queries.invalidateQueries();
+    }
+    wasIn = isIn;
+  });
+
+  const place = document.getElementById("board");
+  if (!place) throw new Error("the page has no place for the board");
+  createRoot(place).render(
+    <StrictMode>
+      <BoardContext value={{ client, keeper, desk, version }}>
+        <QueryClientProvider client={queries}>
+          <MCPStatusProvider client={client}>
+            <App />
+          </MCPStatusProvider>
+        </QueryClientProvider>
+      </BoardContext>
+    </StrictMode>,
+  );
+  keeper.begin(code);
+}
+
+async function begin() {
+  for (let pause = 1000; ; pause = Math.min(pause * 2, 15_000)) {
+    try {
+      return start(await configuration());
+    } catch {
+      // The page was there a moment ago, and so was what serves it: it is restarting.
+      await new Promise((resolve) => setTimeout(resolve, pause));
+    }
+  }
+}
+
+begin();
