@@ -64,7 +64,12 @@ export class Api {
     if (token) headers.set("authorization", `Bearer ${token}`);
     let answer: Response;
     try {
-      answer = await fetch(this.options.base + path, { ...init, headers, cache: "no-store", credentials: "omit" });
+      answer = await fetch(this.options.base + path, {
+        ...init,
+        headers,
+        cache: "no-store",
+        credentials: "omit",
+      });
     } catch (error) {
       if (init.signal?.aborted) throw error;
       throw new ApiError(0, "The service cannot be reached.");
@@ -83,5 +88,7 @@ async function problemOf(answer: Response): Promise<Problem | undefined> {
 
 /** 128 random bits. `crypto.randomUUID` is not there on pages without TLS. */
 export function randomKey(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) =>
+    byte.toString(16).padStart(2, "0"),
+  ).join("");
 }

@@ -43,7 +43,8 @@ export function useTimeline(serverId: string, window: "24h" | "7d") {
   const api = useApi();
   return useQuery({
     queryKey: ["server", serverId, "timeline", window],
-    queryFn: ({ signal }) => api.get<ServerTimeline>(`/v1/servers/${serverId}/timeline?window=${window}`, signal),
+    queryFn: ({ signal }) =>
+      api.get<ServerTimeline>(`/v1/servers/${serverId}/timeline?window=${window}`, signal),
     refetchInterval: minute,
   });
 }

@@ -56,7 +56,9 @@ function Shell() {
             <FleetPage />
           </Route>
           <Route path="/servers/:id">{({ id }) => <ServerPage key={id} serverId={id.toLowerCase()} />}</Route>
-          <Route path="/toolboxes/:id">{({ id }) => <ToolboxPage key={id} toolboxId={id.toLowerCase()} />}</Route>
+          <Route path="/toolboxes/:id">
+            {({ id }) => <ToolboxPage key={id} toolboxId={id.toLowerCase()} />}
+          </Route>
           <Route>
             <NotFound />
           </Route>

@@ -54,8 +54,8 @@ function BlindBanner({ servers }: { readonly servers: readonly ServerStatus[] })
     <div className="banner" data-tone="warn">
       <WarningIcon />
       <p>
-        <strong>The observer hears from hardly any toolbox.</strong> The fault is probably its own and not that of{" "}
-        {blind === 1 ? "the server" : `the ${blind} servers`} whose health is unknown.
+        <strong>The observer hears from hardly any toolbox.</strong> The fault is probably its own and not
+        that of {blind === 1 ? "the server" : `the ${blind} servers`} whose health is unknown.
       </p>
     </div>
   );

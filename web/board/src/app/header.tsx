@@ -1,5 +1,5 @@
-import { useConnection } from "@mcp-status/react";
 import type { ConnectionState } from "@mcp-status/client";
+import { useConnection } from "@mcp-status/react";
 import { Link } from "wouter";
 import { KeyboardIcon, Mark, MoonIcon, SignOutIcon, SunIcon, SystemIcon } from "../ui/icons";
 import { useBoard, useSession } from "./board";
@@ -31,7 +31,13 @@ export function Header({ onShortcuts }: { readonly onShortcuts: () => void }) {
           >
             <KeyboardIcon />
           </button>
-          <button aria-label={theme.name} className="icon-button" onClick={nextTheme} title={theme.name} type="button">
+          <button
+            aria-label={theme.name}
+            className="icon-button"
+            onClick={nextTheme}
+            title={theme.name}
+            type="button"
+          >
             <theme.icon />
           </button>
           <Person />

@@ -1,4 +1,4 @@
-import { useEffect, useId, useRef, useState, useSyncExternalStore } from "react";
+import { useEffect, useId, useRef, useSyncExternalStore } from "react";
 import { CloseIcon } from "../ui/icons";
 
 const stored = "mcp-status.shortcuts";
@@ -23,7 +23,9 @@ function isTaken(event: KeyboardEvent): boolean {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return true;
   const target = event.target;
   if (!(target instanceof HTMLElement)) return false;
-  return target.isContentEditable || target.matches("input, textarea, select") || target.closest("dialog") !== null;
+  return (
+    target.isContentEditable || target.matches("input, textarea, select") || target.closest("dialog") !== null
+  );
 }
 
 /** Calls what belongs to a key while the component is there. */
@@ -49,7 +51,7 @@ const listed: readonly (readonly [readonly string[], string])[] = [
   [["j", "↓"], "Next server"],
   [["k", "↑"], "Previous server"],
   [["Enter"], "Open it"],
-  [["u"], "Up: from a server to its toolbox's list, from anywhere to all servers"],
+  [["u"], "All servers"],
   [["Esc"], "Leave the search"],
   [["?"], "These shortcuts"],
 ];
@@ -57,14 +59,19 @@ const listed: readonly (readonly [readonly string[], string])[] = [
 export function ShortcutsDialog({ onClose }: { readonly onClose: () => void }) {
   const dialog = useRef<HTMLDialogElement>(null);
   const title = useId();
+  const label = useId();
   const on = useShortcutsOn();
-  const [label] = useState(() => `${title}-single`);
   useEffect(() => dialog.current?.showModal(), []);
   return (
     <dialog aria-labelledby={title} className="shortcuts" onClose={onClose} ref={dialog}>
       <div className="dialog-head">
         <h2 id={title}>Keyboard</h2>
-        <button aria-label="Close" className="icon-button" onClick={() => dialog.current?.close()} type="button">
+        <button
+          aria-label="Close"
+          className="icon-button"
+          onClick={() => dialog.current?.close()}
+          type="button"
+        >
           <CloseIcon />
         </button>
       </div>

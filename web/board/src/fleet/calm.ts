@@ -14,7 +14,7 @@ export function useCalmOrder(
   groups: readonly Group[],
   asked: string,
   list: RefObject<HTMLElement | null>,
-): { readonly groups: readonly Group[]; readonly waiting: boolean } {
+): readonly Group[] {
   const [held, setHeld] = useState({ asked, groups, at: 0 });
   const shown = held.asked === asked ? inOrderOf(groups, held.groups) : groups;
   const moved = held.asked !== asked || !sameOrder(shown, groups);
@@ -35,7 +35,7 @@ export function useCalmOrder(
     return () => clearTimeout(timer);
   }, [moved, asked, list]);
 
-  return { groups: shown, waiting: moved };
+  return shown;
 }
 
 /** Whether a pointer is over the list, or the focus in it. */

@@ -8,8 +8,8 @@ export function NoServers({ heading }: { readonly heading: RefObject<HTMLHeading
         No servers yet.
       </h1>
       <p className="lede">
-        A server appears here, by itself, as soon as it is registered: first the toolbox it runs on, then the server under
-        its container’s name.
+        A server appears here, by itself, as soon as it is registered: first the toolbox it runs on, then the
+        server under its container’s name.
       </p>
       <pre className="commands">
         <code>

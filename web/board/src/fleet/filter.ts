@@ -1,7 +1,14 @@
 import type { Health, ServerStatus, State } from "@mcp-status/client";
 import { needsAttention, troubleOf } from "./trouble";
 
-export const states = ["running", "starting", "stopping", "stopped", "error", "unknown"] as const satisfies State[];
+export const states = [
+  "running",
+  "starting",
+  "stopping",
+  "stopped",
+  "error",
+  "unknown",
+] as const satisfies State[];
 export const healths = ["healthy", "degraded", "unhealthy", "unknown"] as const satisfies Health[];
 
 /** What is looked for. An empty set stands for all. */
@@ -72,7 +79,13 @@ export function matcher(filter: Filter): (status: ServerStatus, toolboxName: str
     if (filter.attention && !needsAttention(troubleOf(status))) return false;
     if (filter.unmonitored && status.monitored !== false) return false;
     if (words.length === 0) return true;
-    const text = [status.name, toolboxName, status.serverId, status.lastError?.code, status.lastError?.message]
+    const text = [
+      status.name,
+      toolboxName,
+      status.serverId,
+      status.lastError?.code,
+      status.lastError?.message,
+    ]
       .join("\n")
       .toLowerCase();
     return words.every((word) => text.includes(word));

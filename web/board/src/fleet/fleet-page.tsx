@@ -63,7 +63,7 @@ function Found({ filter, onFilter, search, list }: FoundProps) {
   // Typing never waits for the list.
   const asked = useDeferredValue(filter);
   const sorted = useMemo(() => groupServers(statuses, toolboxes, asked), [statuses, toolboxes, asked]);
-  const { groups } = useCalmOrder(sorted, queryFromFilter(asked), list);
+  const groups = useCalmOrder(sorted, queryFromFilter(asked), list);
   const found = sorted.reduce((sum, group) => sum + group.servers.length, 0);
   return (
     <>

@@ -17,6 +17,8 @@ export interface Group {
   readonly toolbox: ToolboxStatus | undefined;
   /** Trouble first. */
   readonly servers: readonly ServerStatus[];
+  /** How many of them, from the first, have a line to themselves: those that a person should look at. */
+  readonly prominent: number;
   /** How many of them a person should look at. */
   readonly attention: number;
   /** The most urgent among them. */
@@ -46,11 +48,13 @@ export function groupServers(
   const groups = [...byToolbox].map(([toolboxId, members]): Group => {
     members.sort(compareServers);
     const troubles = members.map(troubleOf);
+    const attention = troubles.filter(needsAttention).length;
     return {
       toolboxId,
       toolbox: known.get(toolboxId),
       servers: members,
-      attention: troubles.filter(needsAttention).length,
+      prominent: attention,
+      attention,
       worst: troubles[0] ?? "quiet",
     };
   });
@@ -74,7 +78,9 @@ export function inOrderOf(groups: readonly Group[], shown: readonly Group[]): Gr
   return alike(groups, shown, (group) => group.toolboxId).map((group) => {
     const before = shown.find((other) => other.toolboxId === group.toolboxId);
     if (!before) return group;
-    return { ...group, servers: alike(group.servers, before.servers, (server) => server.serverId) };
+    const servers = alike(group.servers, before.servers, (server) => server.serverId);
+    const lines = new Set(before.servers.slice(0, before.prominent).map((server) => server.serverId));
+    return { ...group, servers, prominent: servers.filter((server) => lines.has(server.serverId)).length };
   });
 }
 
@@ -93,6 +99,7 @@ export function sameOrder(a: readonly Group[], b: readonly Group[]): boolean {
       return (
         other !== undefined &&
         other.toolboxId === group.toolboxId &&
+        other.prominent === group.prominent &&
         other.servers.length === group.servers.length &&
         other.servers.every((server, place) => server.serverId === group.servers[place]?.serverId)
       );

@@ -3,7 +3,7 @@ import { memo, useState } from "react";
 import { Link } from "wouter";
 import { ToolboxState } from "../toolbox/state";
 import { type Group, groupName } from "./groups";
-import { Row } from "./row";
+import { Rows } from "./row";
 
 /** Rows that are put on the page at first, and with each "more". What is out of sight costs no layout and no painting. */
 const portion = 1200;
@@ -53,17 +53,18 @@ const GroupSection = memo(function GroupSection({ group, connection }: GroupProp
         <h2 id={id}>
           {toolbox ? <Link href={`/toolboxes/${toolboxId}`}>{toolbox.name}</Link> : groupName(group)}
         </h2>
-        {toolbox && <ToolboxState toolbox={toolbox} />}
+        {toolbox && <ToolboxState brief toolbox={toolbox} />}
         <p className="group-count">
           {servers.length === 1 ? "1 server" : `${servers.length} servers`}
-          {attention > 0 && <strong> · {attention} need{attention === 1 ? "s" : ""} attention</strong>}
+          {attention > 0 && (
+            <strong>
+              {" "}
+              · {attention} need{attention === 1 ? "s" : ""} attention
+            </strong>
+          )}
         </p>
       </div>
-      <ul className="rows">
-        {servers.map((status) => (
-          <Row connection={connection} key={status.serverId} status={status} />
-        ))}
-      </ul>
+      <Rows connection={connection} group={group} />
     </section>
   );
 }, sameGroup);
@@ -74,6 +75,7 @@ function sameGroup(before: GroupProps, after: GroupProps): boolean {
   return (
     before.connection === after.connection &&
     a.toolbox === b.toolbox &&
+    a.prominent === b.prominent &&
     a.servers.length === b.servers.length &&
     a.servers.every((server, index) => server === b.servers[index])
   );

@@ -5,7 +5,7 @@
  */
 export function moveFocus(event: KeyboardEvent, list: HTMLElement | null, by: 1 | -1, within = false): void {
   const rows = [...(list?.querySelectorAll<HTMLElement>("[data-row]") ?? [])];
-  const at = rows.findIndex((row) => row === document.activeElement);
+  const at = rows.indexOf(document.activeElement as HTMLElement);
   if (at < 0 && within) return;
   const next = at < 0 ? rows[0] : rows[at + by];
   if (!next) return;

@@ -3,8 +3,8 @@ import { useFleet } from "@mcp-status/react";
 import { type RefObject, useMemo } from "react";
 import { useFleetTimeline } from "../api/queries";
 import type { FleetTimeline } from "../api/types";
-import { Ago } from "../ui/time";
 import { sparkline } from "../ui/sparkline";
+import { Age } from "../ui/time";
 import { type Filter, toggled } from "./filter";
 import { needsAttention, type Trouble, troubleOf } from "./trouble";
 
@@ -29,7 +29,8 @@ export function headline({ servers, attention }: Counts): string {
     if (servers === 1) return "Your server is well.";
     return servers === 2 ? "Both servers are well." : `All ${format(servers)} servers are well.`;
   }
-  if (attention === servers) return servers === 1 ? "Your server needs attention." : "All servers need attention.";
+  if (attention === servers)
+    return servers === 1 ? "Your server needs attention." : "All servers need attention.";
   return `${format(attention)} of ${format(servers)} servers need${attention === 1 ? "s" : ""} attention.`;
 }
 
@@ -67,7 +68,7 @@ export function Summary({ servers, filter, onFilter, heading }: SummaryProps) {
         {trouble}{" "}
         {oldest ? (
           <>
-            The oldest knowledge is from <Ago at={oldest.knownSince} />.
+            The oldest knowledge is <Age since={oldest.knownSince} /> old.
           </>
         ) : (
           "Everything that is shown is current."
@@ -140,7 +141,9 @@ function Sparkline({ timeline, state, count }: SparklineProps) {
       </svg>
       {values && (
         <span className="hidden">
-          {lowest === highest ? `unchanged for 24 hours` : `between ${lowest} and ${highest} in the last 24 hours`}
+          {lowest === highest
+            ? `unchanged for 24 hours`
+            : `between ${lowest} and ${highest} in the last 24 hours`}
         </span>
       )}
     </>

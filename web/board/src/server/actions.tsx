@@ -48,7 +48,8 @@ export function Actions({ status, told }: ActionsProps) {
         <legend className="hidden">Commands</legend>
         {buttons.map(({ action, label, icon: Icon }) => {
           const busy = pending && `${actionWords(pending.action).doing} is under way`;
-          const why = signedOut ?? (action === "refresh" ? undefined : foreign) ?? busy ?? notNow(action, status);
+          const why =
+            signedOut ?? (action === "refresh" ? undefined : foreign) ?? busy ?? notNow(action, status);
           // Not `disabled`: that would take the focus away from the one who just pressed it.
           return (
             <button

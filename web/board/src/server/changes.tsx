@@ -3,7 +3,7 @@ import type { HistoryEntry } from "../api/types";
 import { LoadProblem } from "../ui/load-problem";
 import { formatDuration, Time } from "../ui/time";
 import { toneOf } from "./timeline";
-import { becauseOf, causeWords, stateWords } from "./words";
+import { causeWords, stateWords, whyWords } from "./words";
 
 /** What changed, the newest first. */
 export function Changes({ serverId }: { readonly serverId: string }) {
@@ -65,17 +65,11 @@ function Change({ entry, present }: { readonly entry: HistoryEntry; readonly pre
           {state ? stateWords(state, health) : "Deleted"}
         </span>
       </td>
-      <td className="change-why">{lastError && whyText(lastError.code, lastError.message)}</td>
+      <td className="change-why">{lastError && whyWords(lastError)}</td>
       <td className="change-cause">{causeWords(cause)}</td>
-      <td className="change-lasted">{present ? `so far ${formatDuration(duration)}` : formatDuration(duration)}</td>
+      <td className="change-lasted">
+        {present ? `so far ${formatDuration(duration)}` : formatDuration(duration)}
+      </td>
     </tr>
   );
-}
-
-/** The reason in our words and in those it came with; the latter alone where they are all there is. */
-export function whyText(code: string, message: string): string {
-  const because = becauseOf(code);
-  if (!because) return message;
-  const words = because.charAt(0).toUpperCase() + because.slice(1);
-  return message ? `${words}: ${message}` : words;
 }

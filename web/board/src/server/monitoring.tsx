@@ -15,7 +15,11 @@ export function Monitoring({ status }: { readonly status: ServerStatus }) {
   const toggle = () =>
     change.mutate(!known, {
       onError: (error) =>
-        desk.tell("bad", `Monitoring of ${status.name} was not switched ${known ? "off" : "on"}.`, refusal(error)),
+        desk.tell(
+          "bad",
+          `Monitoring of ${status.name} was not switched ${known ? "off" : "on"}.`,
+          refusal(error),
+        ),
     });
   return (
     <div className="setting">

@@ -15,7 +15,7 @@ import { Actions } from "./actions";
 import { Changes } from "./changes";
 import { Monitoring } from "./monitoring";
 import { Timelines } from "./timelines";
-import { sentence } from "./words";
+import { sentence, theirWords } from "./words";
 
 export function ServerPage({ serverId }: { readonly serverId: string }) {
   const { status, error } = useMCPServerStatus(serverId);
@@ -26,7 +26,8 @@ export function ServerPage({ serverId }: { readonly serverId: string }) {
     return <NotFound />;
   }
   if (status) return <Server key={serverId} told={status} />;
-  if (detail.error) return <LoadProblem error={detail.error} onRetry={() => detail.refetch()} what="This server" />;
+  if (detail.error)
+    return <LoadProblem error={detail.error} onRetry={() => detail.refetch()} what="This server" />;
   return <ServerSkeleton />;
 }
 
@@ -46,6 +47,7 @@ function Server({ told }: { readonly told: ServerStatus }) {
     if (version > 0) queries.invalidateQueries({ queryKey: ["server", serverId] });
   }, [queries, serverId, version]);
 
+  const theirs = theirWords(status.lastError);
   const asOf = newest(detail.data?.asOf, told.asOf);
   return (
     <article className="detail">
@@ -65,10 +67,8 @@ function Server({ told }: { readonly told: ServerStatus }) {
           </h1>
           <StatusBadge className="badge-large" stale={connection.stale} status={status} />
         </div>
-        <p className="lede">
-          {sentence(status)}
-          {status.lastError && <Reason status={status} />}
-        </p>
+        <p className="lede">{sentence(status)}</p>
+        {theirs && <p className="reason">“{theirs}”</p>}
         <p className="facts">
           {asOf ? (
             <>
@@ -77,14 +77,23 @@ function Server({ told }: { readonly told: ServerStatus }) {
           ) : (
             "Never observed"
           )}
-          {status.state === "running" && status.lastStarted && (
+          {status.state === "running" && status.lastStarted ? (
             <>
-              <Dot /> running since <Time at={status.lastStarted} />
+              <Dot />
+              running since <Time at={status.lastStarted} />
             </>
+          ) : (
+            status.lastError && (
+              <>
+                <Dot />
+                for this reason since <Time at={status.lastError.at} />
+              </>
+            )
           )}
           {status.overrideUntil && (
             <>
-              <Dot /> set by an operator until <Time at={status.overrideUntil} />
+              <Dot />
+              set by an operator until <Time at={status.overrideUntil} />
             </>
           )}
         </p>
@@ -105,17 +114,6 @@ const Dot = () => <span aria-hidden="true"> · </span>;
 function newest(a: string | null | undefined, b: string | null | undefined): string | undefined {
   if (!a || !b) return a ?? b ?? undefined;
   return Date.parse(a) > Date.parse(b) ? a : b;
-}
-
-/** The words of the agent or of Docker themselves, after ours. */
-function Reason({ status }: { readonly status: ServerStatus }) {
-  const reason = status.lastError;
-  if (!reason) return null;
-  return (
-    <span className="reason">
-      “{reason.message}”, since <Time at={reason.at} />
-    </span>
-  );
 }
 
 /** What programs and tickets call it. */

@@ -66,7 +66,10 @@ export function segments(bands: readonly Band[], from: number, to: number): Segm
     if (width === 0) return [];
     return [{ band, tone, left: Math.min(start, 100 - width), width }];
   });
-  return [...placed.filter((segment) => segment.tone !== "bad"), ...placed.filter((segment) => segment.tone === "bad")];
+  return [
+    ...placed.filter((segment) => segment.tone !== "bad"),
+    ...placed.filter((segment) => segment.tone === "bad"),
+  ];
 }
 
 /** The index of the band at a place of the line (0 to 1), or -1. */
@@ -96,7 +99,8 @@ export function ticks(from: number, to: number): Tick[] {
   // `setHours` and not a sum of milliseconds: days are not all of 24 hours.
   while (at.getTime() <= to) {
     const left = ((at.getTime() - from) / (to - from)) * 100;
-    if (left >= 0) marks.push({ at: at.getTime(), left });
+    // What would be cut off at the end is left out.
+    if (left >= 0 && left < 96) marks.push({ at: at.getTime(), left });
     at.setHours(at.getHours() + step);
   }
   return marks;

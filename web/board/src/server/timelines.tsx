@@ -37,7 +37,11 @@ function Line({ serverId, window, name }: LineProps) {
         <h3 className="line-name">{name}</h3>
         <Uptime timeline={data} />
       </div>
-      {data ? <Bands name={name} timeline={data} /> : <span aria-hidden="true" className="skeleton band-skeleton" />}
+      {data ? (
+        <Bands name={name} timeline={data} />
+      ) : (
+        <span aria-hidden="true" className="skeleton band-skeleton" />
+      )}
     </div>
   );
 }
@@ -76,9 +80,14 @@ function Bands({ timeline, name }: BandsProps) {
   if (!band) return <p className="muted">Nothing is known of this time.</p>;
 
   const onKey = (event: KeyboardEvent) => {
-    const next = { ArrowLeft: index - 1, ArrowRight: index + 1, ArrowDown: index - 1, ArrowUp: index + 1, Home: 0, End: last }[
-      event.key
-    ];
+    const next = {
+      ArrowLeft: index - 1,
+      ArrowRight: index + 1,
+      ArrowDown: index - 1,
+      ArrowUp: index + 1,
+      Home: 0,
+      End: last,
+    }[event.key];
     if (next === undefined) return;
     event.preventDefault();
     setChosen(Math.min(Math.max(next, 0), last));
@@ -231,8 +240,8 @@ function Legend() {
         ))}
       </ul>
       <p>
-        Uptime is the share of the time in which it ran, of the time in which it ran or had failed. A stop that was asked for,
-        a start under way and what is not known count neither way.
+        Uptime is the share of the time in which it ran, of the time in which it ran or had failed. A stop
+        that was asked for, a start under way and what is not known count neither way.
       </p>
     </div>
   );

@@ -1,5 +1,7 @@
 import type { Health, ServerStatus, State } from "@mcp-status/client";
 
+type LastError = NonNullable<ServerStatus["lastError"]>;
+
 /** Why a server is as it is, in words that follow "because". */
 const because: Record<string, string> = {
   exit_code: "its process ended by itself",
@@ -23,8 +25,33 @@ const because: Record<string, string> = {
   observer_blind: "hardly any toolbox is heard at present, so the fault is probably the observer's",
 };
 
+/** Codes whose message says nothing that our own words do not say. */
+const selfExplaining = new Set([
+  "missing",
+  "not_found",
+  "paused",
+  "health_check_failing",
+  "health_check_starting",
+  "observer_blind",
+]);
+
+/** What the agent, Docker or an operator said themselves, where it adds something. */
+export function theirWords(error: LastError | null | undefined): string | undefined {
+  return error && !selfExplaining.has(error.code) ? error.message.trim() || undefined : undefined;
+}
+
+/** The reason in our words and in those it came with. */
+export function whyWords(error: LastError): string {
+  const because = becauseOf(error.code);
+  if (!because) return error.message;
+  const words = because.charAt(0).toUpperCase() + because.slice(1);
+  const theirs = theirWords(error);
+  return theirs ? `${words}: ${theirs}` : words;
+}
+
 /** Why, in plain words; undefined for a code that is newer than this page. */
-export const becauseOf = (code: string | null | undefined): string | undefined => (code ? because[code] : undefined);
+export const becauseOf = (code: string | null | undefined): string | undefined =>
+  code ? because[code] : undefined;
 
 const states: Record<State, string> = {
   running: "Running",
@@ -78,7 +105,8 @@ const causes: Record<string, string> = {
 };
 
 /** What brought a change about. */
-export const causeWords = (cause: string | null | undefined): string => (cause ? (causes[cause] ?? cause) : "");
+export const causeWords = (cause: string | null | undefined): string =>
+  cause ? (causes[cause] ?? cause) : "";
 
 const actions: Record<string, { doing: string; done: string; verb: string }> = {
   start: { doing: "Starting", done: "started", verb: "start" },
@@ -88,4 +116,5 @@ const actions: Record<string, { doing: string; done: string; verb: string }> = {
   delete: { doing: "Deleting", done: "deleted", verb: "delete" },
 };
 
-export const actionWords = (action: string) => actions[action] ?? { doing: action, done: action, verb: action };
+export const actionWords = (action: string) =>
+  actions[action] ?? { doing: action, done: action, verb: action };

@@ -65,7 +65,8 @@ export class SessionKeeper {
     try {
       await this.signIn(token);
     } catch (error) {
-      if (error instanceof ApiError && error.passing) this.#set({ phase: "unreachable", message: error.message });
+      if (error instanceof ApiError && error.passing)
+        this.#set({ phase: "unreachable", message: error.message });
       else this.#end({ phase: "out", notice: expiredNotice });
     }
   }

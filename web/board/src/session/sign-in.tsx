@@ -32,12 +32,13 @@ function Help() {
   return (
     <div className="help">
       <p>
-        A token is the one that your application signs you in with, and that <code className="mono">status-api</code> takes.
-        It stays in this tab: it is forgotten when you close the tab or sign out.
+        A token is the one that your application signs you in with, and that{" "}
+        <code className="mono">status-api</code> takes. It stays in this tab: it is forgotten when you close
+        the tab or sign out.
       </p>
       <p>
-        On a machine with <code className="mono">statusctl</code>, <code className="mono">statusctl board</code> prints a link
-        that signs you in, once.
+        On a machine with <code className="mono">statusctl</code>,{" "}
+        <code className="mono">statusctl board</code> prints a link that signs you in, once.
       </p>
     </div>
   );
@@ -112,11 +113,16 @@ export function ExpiredDialog() {
     return () => element?.close();
   }, []);
   return (
-    <dialog aria-labelledby={title} className="expired" onCancel={(event) => event.preventDefault()} ref={dialog}>
+    <dialog
+      aria-labelledby={title}
+      className="expired"
+      onCancel={(event) => event.preventDefault()}
+      ref={dialog}
+    >
       <h2 id={title}>Sign in again</h2>
       <p>
-        Your session has ended. What you see behind this is as it was then; after signing in, everything goes on from where you
-        are.
+        Your session has ended. What you see behind this is as it was then; after signing in, everything goes
+        on from where you are.
       </p>
       <SignInForm autoFocus />
       <button className="text-button" onClick={() => keeper.signOut()} type="button">

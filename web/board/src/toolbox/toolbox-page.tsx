@@ -1,6 +1,6 @@
 import { useConnection, useMCPServerStatuses } from "@mcp-status/react";
 import { useQueryClient } from "@tanstack/react-query";
-import { useEffect, useMemo } from "react";
+import { useEffect, useMemo, useRef } from "react";
 import { Link } from "wouter";
 import { ApiError } from "../api/http";
 import { useToolbox } from "../api/queries";
@@ -9,8 +9,10 @@ import { useBoard, useSession, useToolboxes } from "../app/board";
 import { NotFound } from "../app/not-found";
 import { useArrival, useTitle } from "../app/page";
 import { usePending } from "../commands/hooks";
-import { Row } from "../fleet/row";
-import { compareServers } from "../fleet/trouble";
+import { useCalmOrder } from "../fleet/calm";
+import { everything } from "../fleet/filter";
+import { groupServers } from "../fleet/groups";
+import { Rows } from "../fleet/row";
 import { RefreshIcon } from "../ui/icons";
 import { LoadProblem } from "../ui/load-problem";
 import { Ago, Time } from "../ui/time";
@@ -28,7 +30,8 @@ export function ToolboxPage({ toolboxId }: { readonly toolboxId: string }) {
     return <NotFound />;
   }
   if (toolbox.data) return <Shown toolbox={toolbox.data} />;
-  if (toolbox.error) return <LoadProblem error={toolbox.error} onRetry={() => toolbox.refetch()} what="This toolbox" />;
+  if (toolbox.error)
+    return <LoadProblem error={toolbox.error} onRetry={() => toolbox.refetch()} what="This toolbox" />;
   return (
     <article aria-busy="true" className="detail">
       <h1 className="hidden">Loading a toolbox</h1>
@@ -46,7 +49,9 @@ function Shown({ toolbox }: { readonly toolbox: Toolbox }) {
   const pending = usePending(toolboxId);
   const heading = useArrival(toolboxId);
   const { statuses, complete } = useMCPServerStatuses({ toolboxId });
-  const servers = useMemo(() => [...statuses].sort(compareServers), [statuses]);
+  const list = useRef<HTMLDivElement>(null);
+  const sorted = useMemo(() => groupServers(statuses, [], everything), [statuses]);
+  const [group] = useCalmOrder(sorted, toolboxId, list);
   const usable = session.phase === "in" && !pending;
   useTitle(name);
   return (
@@ -63,14 +68,12 @@ function Shown({ toolbox }: { readonly toolbox: Toolbox }) {
           </h1>
           <ToolboxState toolbox={{ status: toolbox.status }} />
         </div>
-        <p className="lede">
-          {agentSentence(toolbox)}
-          {problem && (
-            <span className="reason">
-              “{problem.message}”, since <Time at={problem.at} />
-            </span>
-          )}
-        </p>
+        {toolbox.status !== "active" && <p className="lede">{agentSentence(toolbox)}</p>}
+        {problem && (
+          <p className="reason">
+            “{problem.message}”, since <Time at={problem.at} />
+          </p>
+        )}
       </header>
       <div className="controls">
         <button
@@ -95,23 +98,19 @@ function Shown({ toolbox }: { readonly toolbox: Toolbox }) {
         </div>
         <div>
           <dt>Servers</dt>
-          <dd>{servers.length}</dd>
+          <dd>{statuses.length}</dd>
         </div>
       </dl>
       <section aria-labelledby="its-servers" className="section">
         <h2 className="section-title" id="its-servers">
           Its servers
         </h2>
-        {servers.length === 0 && complete ? (
+        {statuses.length === 0 && complete ? (
           <p className="muted">
             None is registered on it. <code className="mono">statusctl server add {name} CONTAINER</code>
           </p>
         ) : (
-          <ul className="rows">
-            {servers.map((status) => (
-              <Row connection={connection} key={status.serverId} status={status} />
-            ))}
-          </ul>
+          <div ref={list}>{group && <Rows connection={connection} group={group} />}</div>
         )}
       </section>
       <section aria-labelledby="particulars" className="section">
@@ -144,7 +143,7 @@ function Shown({ toolbox }: { readonly toolbox: Toolbox }) {
 function agentSentence({ status, lastHeartbeat }: Toolbox): string {
   switch (status) {
     case "active":
-      return "Its agent answers.";
+      return "";
     case "unresponsive":
       return "Its agent does not answer. What is shown of its servers grows old, until nothing is known of them any more.";
     case "unseen":

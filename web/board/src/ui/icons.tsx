@@ -30,7 +30,9 @@ export const RefreshIcon = icon(
     <circle cx="8" cy="8" r="1.75" />
   </>,
 );
-export const SearchIcon = icon(<path d="M11.5 11.5 14 14M12.5 7.25a5.25 5.25 0 1 1-10.5 0 5.25 5.25 0 0 1 10.5 0Z" />);
+export const SearchIcon = icon(
+  <path d="M11.5 11.5 14 14M12.5 7.25a5.25 5.25 0 1 1-10.5 0 5.25 5.25 0 0 1 10.5 0Z" />,
+);
 export const CloseIcon = icon(<path d="m4 4 8 8m0-8-8 8" />);
 export const ChevronIcon = icon(<path d="m6 3.5 4.5 4.5L6 12.5" />);
 export const KeyboardIcon = icon(

@@ -50,6 +50,11 @@ export function Ago({ at }: { readonly at: string | number }) {
   );
 }
 
+/** How old, going on by itself. */
+export function Age({ since }: { readonly since: number }) {
+  return formatDuration((useNow(1000) - since) / 1000);
+}
+
 /** How long, in words of two units at most: `under a second`, `12 s`, `3 min`, `4 h 10 min`, `2 d 3 h`. */
 export function formatDuration(seconds: number): string {
   if (seconds < 1) return "under 1 s";
@@ -64,5 +69,7 @@ export function formatDuration(seconds: number): string {
   const [length, unit] = units[index] ?? [1, "s"];
   const [nextLength, nextUnit] = units[index + 1] ?? [1, "s"];
   const rest = Math.floor((whole % length) / nextLength);
-  return rest > 0 && length > 60 ? `${Math.floor(whole / length)} ${unit} ${rest} ${nextUnit}` : `${Math.floor(whole / length)} ${unit}`;
+  return rest > 0 && length > 60
+    ? `${Math.floor(whole / length)} ${unit} ${rest} ${nextUnit}`
+    : `${Math.floor(whole / length)} ${unit}`;
 }
