@@ -14,8 +14,8 @@ function read(): Theme {
 /** Puts the chosen theme onto the page; the style sheets do the rest. */
 export function applyTheme(): void {
   const theme = read();
-  if (theme === "system") delete document.documentElement.dataset["theme"];
-  else document.documentElement.dataset["theme"] = theme;
+  if (theme === "system") document.documentElement.removeAttribute("data-theme");
+  else document.documentElement.setAttribute("data-theme", theme);
 }
 
 export function nextTheme(): void {

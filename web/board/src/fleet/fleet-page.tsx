@@ -27,16 +27,19 @@ export function FleetPage() {
   // Typing and pressing change the present address and make no new one: "back" leaves the page.
   const setFilter = (next: Filter) => setParameters(queryFromFilter(next), { replace: true });
 
+  const focusSearch = (event: KeyboardEvent) => {
+    event.preventDefault();
+    search.current?.focus();
+    search.current?.select();
+  };
+  const move = (by: 1 | -1, within: boolean) => (event: KeyboardEvent) =>
+    moveFocus(event, list.current, by, within);
   useShortcuts({
-    "/": (event) => {
-      event.preventDefault();
-      search.current?.focus();
-      search.current?.select();
-    },
-    j: (event) => moveFocus(event, list.current, 1),
-    k: (event) => moveFocus(event, list.current, -1),
-    ArrowDown: (event) => moveFocus(event, list.current, 1, true),
-    ArrowUp: (event) => moveFocus(event, list.current, -1, true),
+    "/": focusSearch,
+    j: move(1, false),
+    k: move(-1, false),
+    ArrowDown: move(1, true),
+    ArrowUp: move(-1, true),
   });
 
   if (loading) return <FleetSkeleton heading={heading} />;

@@ -3,7 +3,7 @@
  *
  * `within`: only from one server to another. Arrow keys scroll the page wherever else the focus is.
  */
-export function moveFocus(event: KeyboardEvent, list: HTMLElement | null, by: 1 | -1, within = false): void {
+export function moveFocus(event: KeyboardEvent, list: HTMLElement | null, by: 1 | -1, within: boolean): void {
   const rows = [...(list?.querySelectorAll<HTMLElement>("[data-row]") ?? [])];
   const at = rows.indexOf(document.activeElement as HTMLElement);
   if (at < 0 && within) return;

@@ -76,9 +76,9 @@ export function Toolbar({ servers, found, filter, onFilter, search }: ToolbarPro
           type="text"
           value={filter.search}
         />
-        <kbd aria-hidden="true" className="only-wide">
-          /
-        </kbd>
+        <span aria-hidden="true" className="only-wide">
+          <kbd>/</kbd>
+        </span>
       </div>
       <fieldset className="chips">
         <legend className="hidden">Show only</legend>
