@@ -8,6 +8,7 @@ import { createQueryClient } from "./api/queries";
 import type { BoardConfig } from "./api/types";
 import { App } from "./app/app";
 import { BoardContext } from "./app/board";
+import { PacedOverview } from "./app/paced";
 import { applyTheme } from "./app/theme";
 import { CommandDesk } from "./commands/desk";
 import { SessionKeeper, takeCode } from "./session/session";
@@ -40,6 +41,7 @@ function start({ apiUrl, version }: BoardConfig) {
     },
   });
   const desk = new CommandDesk(keeper.api);
+  const overview = new PacedOverview(client);
 
   let wasIn = false;
   keeper.subscribe(() => {
@@ -55,7 +57,7 @@ function start({ apiUrl, version }: BoardConfig) {
   if (!place) throw new Error("the page has no place for the board");
   createRoot(place).render(
     <StrictMode>
-      <BoardContext value={{ client, keeper, desk, version }}>
+      <BoardContext value={{ client, overview, keeper, desk, version }}>
         <QueryClientProvider client={queries}>
           <MCPStatusProvider client={client}>
             <App />

@@ -1,4 +1,3 @@
-import { useMCPServerStatuses } from "@mcp-status/react";
 import { useEffect, useMemo, useState } from "react";
 import { Route, Switch, useLocation } from "wouter";
 import { FleetPage } from "../fleet/fleet-page";
@@ -7,7 +6,7 @@ import { ServerPage } from "../server/server-page";
 import { ExpiredDialog, SignInPage } from "../session/sign-in";
 import { ToolboxPage } from "../toolbox/toolbox-page";
 import { Banners } from "./banners";
-import { useBoard, useSession } from "./board";
+import { useBoard, useOverview, useSession } from "./board";
 import { showFavicon } from "./favicon";
 import { Header } from "./header";
 import { NotFound } from "./not-found";
@@ -36,11 +35,11 @@ export function App() {
 }
 
 function Shell() {
-  const { statuses } = useMCPServerStatuses();
+  const { servers } = useOverview();
   const { version } = useBoard();
   const [help, setHelp] = useState(false);
   const [, navigate] = useLocation();
-  const attention = useMemo(() => countTroubles(statuses).attention, [statuses]);
+  const attention = useMemo(() => countTroubles(servers).attention, [servers]);
   useEffect(() => showFavicon(attention), [attention]);
   useShortcuts({ "?": () => setHelp(true), u: () => navigate("/") });
   return (
@@ -50,7 +49,7 @@ function Shell() {
       </a>
       <Header onShortcuts={() => setHelp(true)} />
       <main className="page" id="main" tabIndex={-1}>
-        <Banners servers={statuses} />
+        <Banners servers={servers} />
         <Switch>
           <Route path="/">
             <FleetPage />

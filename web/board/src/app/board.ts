@@ -1,12 +1,14 @@
-import type { StatusClient, ToolboxStatus } from "@mcp-status/client";
-import { createContext, useCallback, useContext, useSyncExternalStore } from "react";
+import type { StatusClient } from "@mcp-status/client";
+import { createContext, useContext, useSyncExternalStore } from "react";
 import type { Api } from "../api/http";
 import type { CommandDesk } from "../commands/desk";
 import type { Session, SessionKeeper } from "../session/session";
+import type { Overview, PacedOverview } from "./paced";
 
 /** What there is one of, made before anything is shown. */
 export interface Board {
   readonly client: StatusClient;
+  readonly overview: PacedOverview;
   readonly keeper: SessionKeeper;
   readonly desk: CommandDesk;
   readonly version: string;
@@ -27,19 +29,8 @@ export function useSession(): Session {
   return useSyncExternalStore(keeper.subscribe, keeper.snapshot);
 }
 
-const toolboxesOnly = { toolboxes: true };
-
-/** The person's own toolboxes, live. */
-export function useToolboxes(): readonly ToolboxStatus[] {
-  const { client } = useBoard();
-  const subscribe = useCallback(
-    (changed: () => void) => {
-      const subscription = client.subscribe(toolboxesOnly, ({ toolboxes, connection }) => {
-        if (connection || toolboxes.size > 0) changed();
-      });
-      return () => subscription.unsubscribe();
-    },
-    [client],
-  );
-  return useSyncExternalStore(subscribe, () => client.toolboxes());
+/** All that the person may see, at a pace for sums and orders. */
+export function useOverview(): Overview {
+  const { overview } = useBoard();
+  return useSyncExternalStore(overview.subscribe, overview.snapshot);
 }

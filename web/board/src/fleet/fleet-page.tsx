@@ -1,7 +1,6 @@
-import { useConnection, useMCPServerStatuses } from "@mcp-status/react";
 import { useDeferredValue, useMemo, useRef } from "react";
 import { useSearchParams } from "wouter";
-import { useToolboxes } from "../app/board";
+import { useOverview } from "../app/board";
 import { useArrival, useTitle } from "../app/page";
 import { useShortcuts } from "../app/shortcuts";
 import { useCalmOrder } from "./calm";
@@ -15,13 +14,13 @@ import { countTroubles, Summary } from "./summary";
 import { Toolbar } from "./toolbar";
 
 export function FleetPage() {
-  const { statuses, loading, complete } = useMCPServerStatuses();
+  const { servers, complete } = useOverview();
   const [parameters, setParameters] = useSearchParams();
   const filter = useMemo(() => filterFromQuery(parameters.toString()), [parameters]);
   const heading = useArrival("fleet");
   const search = useRef<HTMLInputElement>(null);
   const list = useRef<HTMLDivElement>(null);
-  const attention = useMemo(() => countTroubles(statuses).attention, [statuses]);
+  const attention = useMemo(() => countTroubles(servers).attention, [servers]);
   useTitle(attention > 0 ? `(${attention}) All servers` : "All servers");
 
   // Typing and pressing change the present address and make no new one: "back" leaves the page.
@@ -42,11 +41,12 @@ export function FleetPage() {
     ArrowUp: move(-1, true),
   });
 
-  if (loading) return <FleetSkeleton heading={heading} />;
-  if (statuses.length === 0 && complete) return <NoServers heading={heading} />;
+  if (servers.length === 0) {
+    return complete ? <NoServers heading={heading} /> : <FleetSkeleton heading={heading} />;
+  }
   return (
     <>
-      <Summary filter={filter} heading={heading} onFilter={setFilter} servers={statuses} />
+      <Summary filter={filter} heading={heading} onFilter={setFilter} servers={servers} />
       <Found filter={filter} list={list} onFilter={setFilter} search={search} />
     </>
   );
@@ -60,17 +60,15 @@ interface FoundProps {
 }
 
 function Found({ filter, onFilter, search, list }: FoundProps) {
-  const { statuses } = useMCPServerStatuses();
-  const toolboxes = useToolboxes();
-  const connection = useConnection();
+  const { servers, toolboxes, connection } = useOverview();
   // Typing never waits for the list.
   const asked = useDeferredValue(filter);
-  const sorted = useMemo(() => groupServers(statuses, toolboxes, asked), [statuses, toolboxes, asked]);
+  const sorted = useMemo(() => groupServers(servers, toolboxes, asked), [servers, toolboxes, asked]);
   const groups = useCalmOrder(sorted, queryFromFilter(asked), list);
   const found = sorted.reduce((sum, group) => sum + group.servers.length, 0);
   return (
     <>
-      <Toolbar filter={filter} found={found} onFilter={onFilter} search={search} servers={statuses} />
+      <Toolbar filter={filter} found={found} onFilter={onFilter} search={search} servers={servers} />
       <div className="servers" ref={list}>
         {groups.length > 0 ? (
           <ServerList connection={connection} groups={groups} />

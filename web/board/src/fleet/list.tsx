@@ -69,14 +69,15 @@ const GroupSection = memo(function GroupSection({ group, connection }: GroupProp
   );
 }, sameGroup);
 
-/** Groups are made anew with each change; what they show mostly is the same. */
+/** Groups are made anew with each overview; rows have what changes in them from the source. */
 function sameGroup(before: GroupProps, after: GroupProps): boolean {
   const [a, b] = [before.group, after.group];
   return (
     before.connection === after.connection &&
     a.toolbox === b.toolbox &&
     a.prominent === b.prominent &&
+    a.attention === b.attention &&
     a.servers.length === b.servers.length &&
-    a.servers.every((server, index) => server === b.servers[index])
+    a.servers.every((server, index) => server.serverId === b.servers[index]?.serverId)
   );
 }

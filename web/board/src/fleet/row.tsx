@@ -1,5 +1,5 @@
 import { type ConnectionState, knownSince, reasonOf, type ServerStatus } from "@mcp-status/client";
-import { StatusBadge } from "@mcp-status/react";
+import { StatusBadge, useMCPServerStatus } from "@mcp-status/react";
 import { memo } from "react";
 import { Link } from "wouter";
 import { useExpected } from "../commands/hooks";
@@ -15,8 +15,8 @@ export function Rows({ group, connection }: { readonly group: Group; readonly co
         <Row
           connection={connection}
           key={status.serverId}
+          overview={status}
           prominent={index < group.prominent}
-          status={status}
         />
       ))}
     </ul>
@@ -24,15 +24,17 @@ export function Rows({ group, connection }: { readonly group: Group; readonly co
 }
 
 interface RowProps {
-  readonly status: ServerStatus;
+  /** What the overview has; the row itself is never behind. */
+  readonly overview: ServerStatus;
   readonly connection: ConnectionState;
   /** It has a line to itself, and room for the reason. */
   readonly prominent: boolean;
 }
 
 /** A server in a list. Renders only when something about this one server, or the connection, is another. */
-const Row = memo(function Row({ status: told, connection, prominent }: RowProps) {
-  const status = useExpected(told);
+const Row = memo(function Row({ overview, connection, prominent }: RowProps) {
+  const { status: told } = useMCPServerStatus(overview.serverId);
+  const status = useExpected(told ?? overview);
   const reason = reasonOf(status);
   const now = Date.now();
   const known = knownSince(status, connection, now);
@@ -62,4 +64,13 @@ const Row = memo(function Row({ status: told, connection, prominent }: RowProps)
       </Link>
     </li>
   );
-});
+}, sameRow);
+
+/** What the overview has of the server itself is not looked at: the row has it from the source. */
+function sameRow(before: RowProps, after: RowProps): boolean {
+  return (
+    before.overview.serverId === after.overview.serverId &&
+    before.connection === after.connection &&
+    before.prominent === after.prominent
+  );
+}

@@ -1,8 +1,8 @@
-import type { ServerStatus, State } from "@mcp-status/client";
-import { useFleet } from "@mcp-status/react";
+import { type ConnectionState, knownSince, type ServerStatus, type State } from "@mcp-status/client";
 import { type RefObject, useMemo } from "react";
 import { useFleetTimeline } from "../api/queries";
 import type { FleetTimeline } from "../api/types";
+import { useOverview } from "../app/board";
 import { sparkline } from "../ui/sparkline";
 import { Age } from "../ui/time";
 import { type Filter, toggled } from "./filter";
@@ -10,17 +10,32 @@ import { needsAttention, type Trouble, troubleOf } from "./trouble";
 
 export interface Counts {
   readonly servers: number;
+  readonly states: Readonly<Partial<Record<State, number>>>;
   readonly attention: number;
   readonly troubles: Readonly<Record<Trouble, number>>;
 }
 
 export function countTroubles(servers: readonly ServerStatus[]): Counts {
   const troubles: Record<Trouble, number> = { failed: 0, lost: 0, weak: 0, moving: 0, quiet: 0 };
-  for (const server of servers) troubles[troubleOf(server)] += 1;
+  const states: Partial<Record<State, number>> = {};
+  for (const server of servers) {
+    troubles[troubleOf(server)] += 1;
+    states[server.state] = (states[server.state] ?? 0) + 1;
+  }
   const attention = (Object.keys(troubles) as Trouble[])
     .filter(needsAttention)
     .reduce((sum, trouble) => sum + troubles[trouble], 0);
-  return { servers: servers.length, attention, troubles };
+  return { servers: servers.length, states, attention, troubles };
+}
+
+/** Since when nothing newer is known of the server of which least is known; undefined: all of it is current. */
+export function oldestKnowledge(
+  servers: readonly ServerStatus[],
+  connection: ConnectionState,
+): number | undefined {
+  const now = Date.now();
+  const oldest = Math.min(...servers.map((server) => knownSince(server, connection, now) ?? now));
+  return oldest < now ? oldest : undefined;
 }
 
 /** How things are, in one sentence. */
@@ -57,7 +72,8 @@ interface SummaryProps {
 
 export function Summary({ servers, filter, onFilter, heading }: SummaryProps) {
   const counts = useMemo(() => countTroubles(servers), [servers]);
-  const { oldest } = useFleet();
+  const { connection } = useOverview();
+  const oldest = useMemo(() => oldestKnowledge(servers, connection), [servers, connection]);
   const trouble = troubleWords(counts);
   return (
     <section aria-label="Fleet" className="summary">
@@ -66,15 +82,15 @@ export function Summary({ servers, filter, onFilter, heading }: SummaryProps) {
       </h1>
       <p className="lede">
         {trouble}{" "}
-        {oldest ? (
+        {oldest !== undefined ? (
           <>
-            The oldest knowledge is <Age since={oldest.knownSince} /> old.
+            The oldest knowledge is <Age since={oldest} /> old.
           </>
         ) : (
           "Everything that is shown is current."
         )}
       </p>
-      <States filter={filter} onFilter={onFilter} />
+      <States counts={counts} filter={filter} onFilter={onFilter} />
     </section>
   );
 }
@@ -89,13 +105,16 @@ const shownStates: readonly (readonly [State, string])[] = [
 ];
 
 /** How many servers are in each state, how that was over the day; each is a filter as well. */
-function States({ filter, onFilter }: Pick<SummaryProps, "filter" | "onFilter">) {
-  const fleet = useFleet();
+function States({
+  counts,
+  filter,
+  onFilter,
+}: Pick<SummaryProps, "filter" | "onFilter"> & { readonly counts: Counts }) {
   const timeline = useFleetTimeline();
   return (
     <ul aria-label="Servers by state; press to show only these" className="states">
       {shownStates.map(([state, name]) => {
-        const count = fleet.states[state];
+        const count = counts.states[state] ?? 0;
         return (
           <li key={state}>
             <button

@@ -5,7 +5,7 @@ import { useEffect } from "react";
 import { Link } from "wouter";
 import { ApiError } from "../api/http";
 import { useServer } from "../api/queries";
-import { useToolboxes } from "../app/board";
+import { useOverview } from "../app/board";
 import { NotFound } from "../app/not-found";
 import { useArrival, useTitle } from "../app/page";
 import { useExpected } from "../commands/hooks";
@@ -38,7 +38,7 @@ function Server({ told }: { readonly told: ServerStatus }) {
   const heading = useArrival(serverId);
   const detail = useServer(serverId);
   const queries = useQueryClient();
-  const toolbox = useToolboxes().find((other) => other.toolboxId === toolboxId);
+  const toolbox = useOverview().toolboxes.find((other) => other.toolboxId === toolboxId);
   useTitle(name);
 
   // What was asked for is as old as the last change: each new one has it asked for again.

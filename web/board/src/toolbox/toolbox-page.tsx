@@ -1,11 +1,10 @@
-import { useConnection, useMCPServerStatuses } from "@mcp-status/react";
 import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useMemo, useRef } from "react";
 import { Link } from "wouter";
 import { ApiError } from "../api/http";
 import { useToolbox } from "../api/queries";
 import type { Toolbox } from "../api/types";
-import { useBoard, useSession, useToolboxes } from "../app/board";
+import { useBoard, useOverview, useSession } from "../app/board";
 import { NotFound } from "../app/not-found";
 import { useArrival, useTitle } from "../app/page";
 import { usePending } from "../commands/hooks";
@@ -21,7 +20,7 @@ import { ToolboxState } from "./state";
 export function ToolboxPage({ toolboxId }: { readonly toolboxId: string }) {
   const toolbox = useToolbox(toolboxId);
   const queries = useQueryClient();
-  const live = useToolboxes().find((other) => other.toolboxId === toolboxId);
+  const live = useOverview().toolboxes.find((other) => other.toolboxId === toolboxId);
   const version = live?.version;
   useEffect(() => {
     if (version !== undefined) queries.invalidateQueries({ queryKey: ["toolbox", toolboxId] });
@@ -45,12 +44,19 @@ function Shown({ toolbox }: { readonly toolbox: Toolbox }) {
   const { toolboxId, name, problem, lastHeartbeat, agentVersion } = toolbox;
   const { desk } = useBoard();
   const session = useSession();
-  const connection = useConnection();
+  const { servers, connection, complete } = useOverview();
   const pending = usePending(toolboxId);
   const heading = useArrival(toolboxId);
-  const { statuses, complete } = useMCPServerStatuses({ toolboxId });
   const list = useRef<HTMLDivElement>(null);
-  const sorted = useMemo(() => groupServers(statuses, [], everything), [statuses]);
+  const sorted = useMemo(
+    () =>
+      groupServers(
+        servers.filter((server) => server.toolboxId === toolboxId),
+        [],
+        everything,
+      ),
+    [servers, toolboxId],
+  );
   const [group] = useCalmOrder(sorted, toolboxId, list);
   const usable = session.phase === "in" && !pending;
   useTitle(name);
@@ -98,14 +104,14 @@ function Shown({ toolbox }: { readonly toolbox: Toolbox }) {
         </div>
         <div>
           <dt>Servers</dt>
-          <dd>{statuses.length}</dd>
+          <dd>{group?.servers.length ?? 0}</dd>
         </div>
       </dl>
       <section aria-labelledby="its-servers" className="section">
         <h2 className="section-title" id="its-servers">
           Its servers
         </h2>
-        {statuses.length === 0 && complete ? (
+        {!group && complete ? (
           <p className="muted">
             None is registered on it. <code className="mono">statusctl server add {name} CONTAINER</code>
           </p>
