@@ -1,6 +1,6 @@
 import type { ServerStatus } from "@mcp-status/client";
 import { QueryClient, useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { useApi } from "../app/board";
+import { useApi, useSession } from "../app/board";
 import { ApiError } from "./http";
 import type { FleetTimeline, History, Server, ServerTimeline, Toolbox } from "./types";
 
@@ -18,10 +18,15 @@ export function createQueryClient(): QueryClient {
   });
 }
 
+/** Nothing is asked for while nobody is signed in: what was there stays, and goes on being asked for afterwards. */
+const useSignedIn = () => useSession().phase === "in";
+
 /** How many servers were in which state over the last day. */
 export function useFleetTimeline() {
   const api = useApi();
+  const enabled = useSignedIn();
   return useQuery({
+    enabled,
     queryKey: ["fleet", "timeline"],
     queryFn: ({ signal }) => api.get<FleetTimeline>("/v1/fleet/timeline?window=24h&points=48", signal),
     refetchInterval: 2 * minute,
@@ -32,7 +37,9 @@ export function useFleetTimeline() {
 /** What only asking tells: when it was last observed, whether it is watched. */
 export function useServer(serverId: string) {
   const api = useApi();
+  const enabled = useSignedIn();
   return useQuery({
+    enabled,
     queryKey: ["server", serverId, "detail"],
     queryFn: ({ signal }) => api.get<Server>(`/v1/servers/${serverId}`, signal),
     refetchInterval: 15_000,
@@ -41,7 +48,9 @@ export function useServer(serverId: string) {
 
 export function useTimeline(serverId: string, window: "24h" | "7d") {
   const api = useApi();
+  const enabled = useSignedIn();
   return useQuery({
+    enabled,
     queryKey: ["server", serverId, "timeline", window],
     queryFn: ({ signal }) =>
       api.get<ServerTimeline>(`/v1/servers/${serverId}/timeline?window=${window}`, signal),
@@ -53,7 +62,9 @@ const historyPage = 25;
 
 export function useHistory(serverId: string) {
   const api = useApi();
+  const enabled = useSignedIn();
   return useInfiniteQuery({
+    enabled,
     queryKey: ["server", serverId, "history"],
     queryFn: ({ pageParam, signal }) => {
       const cursor = pageParam ? `&cursor=${encodeURIComponent(pageParam)}` : "";
@@ -68,7 +79,9 @@ export function useHistory(serverId: string) {
 
 export function useToolbox(toolboxId: string) {
   const api = useApi();
+  const enabled = useSignedIn();
   return useQuery({
+    enabled,
     queryKey: ["toolbox", toolboxId],
     queryFn: ({ signal }) => api.get<Toolbox>(`/v1/toolboxes/${toolboxId}`, signal),
     refetchInterval: 15_000,

@@ -7,6 +7,7 @@ import { ExpiredDialog, SignInPage } from "../session/sign-in";
 import { ToolboxPage } from "../toolbox/toolbox-page";
 import { Banners } from "./banners";
 import { useBoard, useOverview, useSession } from "./board";
+import { Fallible } from "./fallible";
 import { showFavicon } from "./favicon";
 import { Header } from "./header";
 import { NotFound } from "./not-found";
@@ -38,7 +39,7 @@ function Shell() {
   const { servers } = useOverview();
   const { version } = useBoard();
   const [help, setHelp] = useState(false);
-  const [, navigate] = useLocation();
+  const [path, navigate] = useLocation();
   const attention = useMemo(() => countTroubles(servers).attention, [servers]);
   useEffect(() => showFavicon(attention), [attention]);
   useShortcuts({ "?": () => setHelp(true), u: () => navigate("/") });
@@ -50,18 +51,22 @@ function Shell() {
       <Header onShortcuts={() => setHelp(true)} />
       <main className="page" id="main" tabIndex={-1}>
         <Banners servers={servers} />
-        <Switch>
-          <Route path="/">
-            <FleetPage />
-          </Route>
-          <Route path="/servers/:id">{({ id }) => <ServerPage key={id} serverId={id.toLowerCase()} />}</Route>
-          <Route path="/toolboxes/:id">
-            {({ id }) => <ToolboxPage key={id} toolboxId={id.toLowerCase()} />}
-          </Route>
-          <Route>
-            <NotFound />
-          </Route>
-        </Switch>
+        <Fallible key={path}>
+          <Switch>
+            <Route path="/">
+              <FleetPage />
+            </Route>
+            <Route path="/servers/:id">
+              {({ id }) => <ServerPage key={id} serverId={id.toLowerCase()} />}
+            </Route>
+            <Route path="/toolboxes/:id">
+              {({ id }) => <ToolboxPage key={id} toolboxId={id.toLowerCase()} />}
+            </Route>
+            <Route>
+              <NotFound />
+            </Route>
+          </Switch>
+        </Fallible>
       </main>
       <footer className="footer">mcp-status-sync {version}</footer>
       <Notices />
