@@ -58,12 +58,11 @@ export function Actions({ status, told }: ActionsProps) {
               data-busy={pending?.action === action || undefined}
               key={action}
               onClick={() => why === undefined && desk.run(told, action)}
-              title={why ?? ""}
+              title={why}
               type="button"
             >
               <Icon />
               {label}
-              {why && <span className="hidden">: {why}</span>}
             </button>
           );
         })}
