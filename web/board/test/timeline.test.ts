@@ -85,7 +85,7 @@ describe("marks", () => {
     for (const mark of marks) {
       expect(new Date(mark.at).getHours()).toBe(0);
       expect(mark.left).toBeGreaterThanOrEqual(0);
-      expect(mark.left).toBeLessThan(96);
+      expect(mark.left).toBeLessThan(89);
     }
   });
 });

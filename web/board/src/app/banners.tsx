@@ -28,7 +28,7 @@ function StaleBanner() {
         <strong>Live updates paused since {clockTime(since)}.</strong>{" "}
         {connection.phase === "stale"
           ? "The service has lost its own source and is reconnecting."
-          : (connection.reason ?? "Reconnecting.")}{" "}
+          : lossWords(connection.reason)}{" "}
         {waiting && connection.retryAt !== undefined && <NextTry at={connection.retryAt} />}
       </p>
       {waiting && (
@@ -38,6 +38,14 @@ function StaleBanner() {
       )}
     </div>
   );
+}
+
+/** Why the connection was lost, as a sentence. */
+export function lossWords(reason: string | undefined): string {
+  const text = reason?.trim();
+  if (!text) return "Reconnecting.";
+  if (text === "restart") return "The service is restarting.";
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?…]$/.test(text) ? "" : "."}`;
 }
 
 /** Counts down for eyes only: read aloud each second it would be noise. */

@@ -3,6 +3,7 @@ import type { ComponentType } from "react";
 import { useBoard, useSession } from "../app/board";
 import type { Action } from "../commands/desk";
 import { usePending } from "../commands/hooks";
+import type { Session } from "../session/session";
 import { RefreshIcon, RestartIcon, StartIcon, StopIcon } from "../ui/icons";
 import { actionWords } from "./words";
 
@@ -26,6 +27,11 @@ export function notNow(action: Action, status: ServerStatus): string | undefined
   return state === "stopped" ? "It is stopped" : undefined;
 }
 
+/** Whether it is seen through a connection only: then it is somebody else's to command. */
+export function isForeign(session: Session, { accountId }: Pick<ServerStatus, "accountId">): boolean {
+  return session.phase === "in" && session.me.role === "user" && session.me.accountId !== accountId;
+}
+
 interface ActionsProps {
   /** What is shown. */
   readonly status: ServerStatus;
@@ -37,11 +43,10 @@ export function Actions({ status, told }: ActionsProps) {
   const { desk } = useBoard();
   const session = useSession();
   const pending = usePending(told.serverId);
-  const foreign =
-    session.phase === "in" && session.me.role === "user" && session.me.accountId !== told.accountId
-      ? "It is shared with you; its owner starts and stops it"
-      : undefined;
   const signedOut = session.phase === "in" ? undefined : "Sign in again first";
+  const foreign = isForeign(session, told)
+    ? "It is shared with you; its owner starts and stops it"
+    : undefined;
   return (
     <div className="actions">
       <fieldset className="buttons">

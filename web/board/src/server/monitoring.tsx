@@ -2,6 +2,7 @@ import type { ServerStatus } from "@mcp-status/client";
 import { useMonitoring, useServer } from "../api/queries";
 import { useBoard, useSession } from "../app/board";
 import { refusal } from "../commands/desk";
+import { isForeign } from "./actions";
 
 /** Whether anybody looks at it: off, its state is not known any more. */
 export function Monitoring({ status }: { readonly status: ServerStatus }) {
@@ -11,7 +12,7 @@ export function Monitoring({ status }: { readonly status: ServerStatus }) {
   const change = useMonitoring(status);
   const known = detail.data?.monitored ?? status.monitored !== false;
   const watched = change.isPending ? change.variables : known;
-  const usable = session.phase === "in" && !change.isPending;
+  const usable = session.phase === "in" && !isForeign(session, status) && !change.isPending;
   const toggle = () =>
     change.mutate(!known, {
       onError: (error) =>

@@ -100,7 +100,7 @@ export function ticks(from: number, to: number): Tick[] {
   while (at.getTime() <= to) {
     const left = ((at.getTime() - from) / (to - from)) * 100;
     // What would be cut off at the end is left out.
-    if (left >= 0 && left < 96) marks.push({ at: at.getTime(), left });
+    if (left >= 0 && left < 89) marks.push({ at: at.getTime(), left });
     at.setHours(at.getHours() + step);
   }
   return marks;
