@@ -32,6 +32,7 @@ const selfExplaining = new Set([
   "paused",
   "health_check_failing",
   "health_check_starting",
+  "not_monitored",
   "observer_blind",
 ]);
 
