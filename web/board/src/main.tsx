@@ -25,7 +25,7 @@ async function configuration(): Promise<BoardConfig> {
   return (await answer.json()) as BoardConfig;
 }
 
-function start({ apiUrl, version }: BoardConfig) {
+function start(place: HTMLElement, { apiUrl, version }: BoardConfig) {
   const queries = createQueryClient();
   const keeper = new SessionKeeper(apiUrl ?? "", sessionStorage, () => {
     client.signOut();
@@ -53,8 +53,6 @@ function start({ apiUrl, version }: BoardConfig) {
     wasIn = isIn;
   });
 
-  const place = document.getElementById("board");
-  if (!place) throw new Error("the page has no place for the board");
   createRoot(place).render(
     <StrictMode>
       <BoardContext value={{ client, overview, keeper, desk, version }}>
@@ -69,15 +67,18 @@ function start({ apiUrl, version }: BoardConfig) {
   keeper.begin(code);
 }
 
-async function begin() {
+async function begin(place: HTMLElement) {
   for (let pause = 1000; ; pause = Math.min(pause * 2, 15_000)) {
     try {
-      return start(await configuration());
+      return start(place, await configuration());
     } catch {
       // The page was there a moment ago, and so was what serves it: it is restarting.
+      place.textContent = "The service cannot be reached. Trying again…";
       await new Promise((resolve) => setTimeout(resolve, pause));
     }
   }
 }
 
-begin();
+const place = document.getElementById("board");
+if (!place) throw new Error("the page has no place for the board");
+begin(place);

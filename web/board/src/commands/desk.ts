@@ -77,10 +77,10 @@ export class CommandDesk {
     try {
       const command = await this.#carriedOut(`/v1/toolboxes/${toolboxId}/refresh?wait=30s`);
       if (epoch !== this.#epoch) return;
-      if (command.outcome === "succeeded") this.tell("ok", `${name} was looked at.`);
-      else this.tell("bad", `${name} could not be looked at.`, command.message ?? outcomeWords(command));
+      if (command.outcome === "succeeded") this.tell("ok", `${name} was refreshed.`);
+      else this.tell("bad", `${name} was not refreshed.`, command.message ?? outcomeWords(command));
     } catch (error) {
-      if (epoch === this.#epoch) this.tell("bad", `${name} could not be looked at.`, refusal(error));
+      if (epoch === this.#epoch) this.tell("bad", `${name} was not refreshed.`, refusal(error));
     } finally {
       if (epoch === this.#epoch) this.#pend(toolboxId, undefined);
     }

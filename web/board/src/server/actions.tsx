@@ -11,7 +11,7 @@ const buttons: readonly { action: Action; label: string; icon: ComponentType }[]
   { action: "start", label: "Start", icon: StartIcon },
   { action: "stop", label: "Stop", icon: StopIcon },
   { action: "restart", label: "Restart", icon: RestartIcon },
-  { action: "refresh", label: "Look now", icon: RefreshIcon },
+  { action: "refresh", label: "Refresh", icon: RefreshIcon },
 ];
 
 /** Why an action makes no sense at present; undefined: it does. */

@@ -67,7 +67,9 @@ function Server({ told }: { readonly told: ServerStatus }) {
           </h1>
           <StatusBadge className="badge-large" stale={connection.stale} status={status} />
         </div>
-        <p className="lede">{sentence(status)}</p>
+        <p className="lede" role="status">
+          {sentence(status)}
+        </p>
         {theirs && <p className="reason">“{theirs}”</p>}
         <p className="facts">
           {asOf ? (

@@ -109,13 +109,12 @@ const causes: Record<string, string> = {
 export const causeWords = (cause: string | null | undefined): string =>
   cause ? (causes[cause] ?? cause) : "";
 
-const actions: Record<string, { doing: string; done: string; verb: string }> = {
-  start: { doing: "Starting", done: "started", verb: "start" },
-  stop: { doing: "Stopping", done: "stopped", verb: "stop" },
-  restart: { doing: "Restarting", done: "restarted", verb: "restart" },
-  refresh: { doing: "Looking at", done: "looked at", verb: "refresh" },
-  delete: { doing: "Deleting", done: "deleted", verb: "delete" },
+const actions: Record<string, { doing: string; done: string }> = {
+  start: { doing: "Starting", done: "started" },
+  stop: { doing: "Stopping", done: "stopped" },
+  restart: { doing: "Restarting", done: "restarted" },
+  refresh: { doing: "Refreshing", done: "refreshed" },
+  delete: { doing: "Deleting", done: "deleted" },
 };
 
-export const actionWords = (action: string) =>
-  actions[action] ?? { doing: action, done: action, verb: action };
+export const actionWords = (action: string) => actions[action] ?? { doing: action, done: action };

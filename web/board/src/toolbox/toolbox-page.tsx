@@ -90,7 +90,7 @@ function Shown({ toolbox }: { readonly toolbox: Toolbox }) {
           type="button"
         >
           <RefreshIcon />
-          Look now
+          Refresh
         </button>
       </div>
       <dl className="figures">
