@@ -32,12 +32,14 @@ function start(place: HTMLElement, { apiUrl, version }: BoardConfig) {
     desk.forget();
     queries.clear();
   });
+  let given: string | undefined;
   const client = createClient({
     ...(apiUrl && { apiUrl }),
     token: (reason: TokenReason) => {
-      const token = keeper.token();
-      if (reason === "refused" && token) keeper.refuse(token);
-      return keeper.token() ?? null;
+      // The one that it was given, which need not be the one that there is by now.
+      if (reason === "refused" && given) keeper.refuse(given);
+      given = keeper.token();
+      return given ?? null;
     },
   });
   const desk = new CommandDesk(keeper.api);
@@ -67,16 +69,16 @@ function start(place: HTMLElement, { apiUrl, version }: BoardConfig) {
   keeper.begin(code);
 }
 
+/** Its own configuration, as soon as it can be had: what serves the page may be restarting. */
 async function begin(place: HTMLElement) {
-  for (let pause = 1000; ; pause = Math.min(pause * 2, 15_000)) {
-    try {
-      return start(place, await configuration());
-    } catch {
-      // The page was there a moment ago, and so was what serves it: it is restarting.
-      place.textContent = "The service cannot be reached. Trying again…";
-      await new Promise((resolve) => setTimeout(resolve, pause));
-    }
+  let config: BoardConfig | undefined;
+  for (let pause = 1000; !config; pause = Math.min(pause * 2, 15_000)) {
+    config = await configuration().catch(() => undefined);
+    if (config) break;
+    place.textContent = "The service cannot be reached. Trying again…";
+    await new Promise((resolve) => setTimeout(resolve, pause));
   }
+  start(place, config);
 }
 
 const place = document.getElementById("board");
