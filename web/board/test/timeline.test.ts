@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { type Band, bandAt, segments, ticks, toneOf } from "../src/server/timeline";
+import type { Band } from "../src/api/types";
+import { bandAt, segments, ticks, toneOf } from "../src/server/timeline";
 import { formatUptimeShare } from "../src/server/uptime";
 import { sparkline } from "../src/ui/sparkline";
 

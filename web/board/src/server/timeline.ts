@@ -1,15 +1,4 @@
-import type { Health, State } from "@mcp-status/client";
-
-/** A stretch of time in which nothing about a server changed, as status-api tells it. */
-export interface Band {
-  readonly from: string;
-  readonly to: string;
-  /** Absent: it was not observed. */
-  readonly state?: State | null;
-  readonly health?: Health | null;
-  /** Why. */
-  readonly code?: string | null;
-}
+import type { Band } from "../api/types";
 
 /** What a band looks like. */
 export type Tone = "ok" | "warn" | "bad" | "busy" | "idle" | "unknown" | "none";

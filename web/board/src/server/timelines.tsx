@@ -1,9 +1,9 @@
 import { type KeyboardEvent, type PointerEvent, useId, useMemo, useState } from "react";
 import { useTimeline } from "../api/queries";
-import type { ServerTimeline } from "../api/types";
+import type { Band, ServerTimeline } from "../api/types";
 import { LoadProblem } from "../ui/load-problem";
 import { clockTime, formatDuration, Time } from "../ui/time";
-import { type Band, bandAt, segments, ticks, toneOf } from "./timeline";
+import { bandAt, segments, ticks, toneOf } from "./timeline";
 import { formatUptimeShare } from "./uptime";
 import { becauseOf, stateWords } from "./words";
 
@@ -37,6 +37,9 @@ function Line({ serverId, window, name }: LineProps) {
         <h3 className="line-name">{name}</h3>
         <Uptime timeline={data} />
       </div>
+      {data?.stale && (
+        <p className="muted">The database is away: of what was, only the newest change is known.</p>
+      )}
       {data ? (
         <Bands name={name} timeline={data} />
       ) : (
