@@ -8,6 +8,7 @@ import { createQueryClient } from "./api/queries";
 import type { BoardConfig } from "./api/types";
 import { App } from "./app/app";
 import { BoardContext } from "./app/board";
+import { showFavicon } from "./app/favicon";
 import { PacedOverview } from "./app/paced";
 import { applyTheme } from "./app/theme";
 import { CommandDesk } from "./commands/desk";
@@ -15,6 +16,7 @@ import { SessionKeeper, takeCode } from "./session/session";
 import "./styles/index.css";
 
 applyTheme();
+showFavicon(0);
 
 // The first thing that happens: the code must be out of the address before anything else can see it.
 const code = takeCode(location, history);
