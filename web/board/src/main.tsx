@@ -12,7 +12,7 @@ import { showFavicon } from "./app/favicon";
 import { PacedOverview } from "./app/paced";
 import { applyTheme } from "./app/theme";
 import { CommandDesk } from "./commands/desk";
-import { SessionKeeper, takeCode } from "./session/session";
+import { hasCode, SessionKeeper, takeCode } from "./session/session";
 import "./styles/index.css";
 
 applyTheme();
@@ -20,6 +20,11 @@ showFavicon(0);
 
 // The first thing that happens: the code must be out of the address before anything else can see it.
 const code = takeCode(location, history);
+
+// A link that is opened in a tab where the board is already changes the fragment only: it begins anew, as in any other tab.
+addEventListener("hashchange", () => {
+  if (hasCode(location)) location.reload();
+});
 
 async function configuration(): Promise<BoardConfig> {
   const answer = await fetch("/board.json", { cache: "no-store", credentials: "omit" });

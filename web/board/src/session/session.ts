@@ -135,10 +135,14 @@ export function signInProblem(error: unknown): string {
   return "The service cannot be reached.";
 }
 
+const codeOf = ({ hash }: Location) => new URLSearchParams(hash.slice(1)).get("code") ?? undefined;
+
+export const hasCode = (location: Location): boolean => codeOf(location) !== undefined;
+
 /** Takes the code of a one-time link out of an address: it must not stay in the history. */
 export function takeCode(location: Location, history: History): string | undefined {
-  const code = new URLSearchParams(location.hash.slice(1)).get("code");
-  if (code === null) return undefined;
+  const code = codeOf(location);
+  if (code === undefined) return undefined;
   history.replaceState(history.state, "", location.pathname + location.search);
   return code;
 }
