@@ -194,7 +194,7 @@ fn silence_reason(heard_at: Timestamp, around: Circumstances<'_>, thresholds: &T
     if around.blind {
         return Reason::new(
             ReasonCode::ObserverBlind,
-            format!("most toolboxes fell silent at once; nothing heard since {heard_at}"),
+            format!("most toolboxes fell silent at once; nothing heard since {heard_at:.0}"),
         );
     }
     if let Some(problem) = around.problem {
@@ -204,11 +204,11 @@ fn silence_reason(heard_at: Timestamp, around: Circumstances<'_>, thresholds: &T
     match around.agent_heard_at {
         Some(alive) if age(alive, heard_at) > thresholds.healthy_for => Reason::new(
             ReasonCode::NotReported,
-            format!("the agent has not reported it since {heard_at}"),
+            format!("the agent has not reported it since {heard_at:.0}"),
         ),
         _ => Reason::new(
             ReasonCode::AgentUnreachable,
-            format!("nothing heard since {heard_at}"),
+            format!("nothing heard since {heard_at:.0}"),
         ),
     }
 }

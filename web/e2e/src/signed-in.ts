@@ -28,12 +28,27 @@ export function badge(within: Locator): Locator {
   return within.locator(".mcp-status-badge").first();
 }
 
-/** Waits until a badge says a state in a tone. */
-export async function shows(
-  locator: Locator,
-  state: string,
-  tone: "green" | "yellow" | "red" | "blue" | "grey",
-): Promise<void> {
-  await expect(locator).toContainText(state);
-  await expect(locator).toHaveAttribute("data-tone", tone);
+export type Colour = "green" | "yellow" | "red" | "blue" | "grey";
+
+/** What a person calls the colour that the badge's mark is painted in. */
+export function colour(shown: Locator): Promise<Colour> {
+  return shown.locator(".mcp-status-mark").evaluate((mark): Colour => {
+    const [red = 0, green = 0, blue = 0] =
+      getComputedStyle(mark)
+        .color.match(/[\d.]+/g)
+        ?.map(Number) ?? [];
+    const [least, most] = [Math.min(red, green, blue), Math.max(red, green, blue)];
+    if (most - least < 40) return "grey";
+    const sixth = { [red]: (green - blue) / (most - least), [green]: 2 + (blue - red) / (most - least) };
+    const hue = ((sixth[most] ?? 4 + (red - green) / (most - least)) * 60 + 360) % 360;
+    if (hue < 20 || hue > 330) return "red";
+    if (hue < 70) return "yellow";
+    return hue < 180 ? "green" : "blue";
+  });
+}
+
+/** Waits until a badge says a state, in its colour. */
+export async function shows(shown: Locator, state: string, inColour: Colour): Promise<void> {
+  await expect(shown).toContainText(state);
+  await expect.poll(() => colour(shown)).toBe(inColour);
 }

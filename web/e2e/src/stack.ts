@@ -20,7 +20,7 @@ export interface StackOptions {
   readonly toolboxes: number;
   /** Containers of each toolbox; default 3. */
   readonly containers?: number;
-  /** How often agents push, such as `60s`; default `off`. */
+  /** How often agents push by themselves, such as `60s`; default `24h`: when a test says so. */
   readonly heartbeat?: string;
   /** Options of the services, by their environment variables. */
   readonly env?: Readonly<Record<string, string>>;
@@ -96,7 +96,7 @@ export class Stack {
         "--demo-chaos",
         "0",
         "--demo-heartbeat",
-        options.heartbeat ?? "off",
+        options.heartbeat ?? "24h",
       ],
       options.env ?? {},
       log,

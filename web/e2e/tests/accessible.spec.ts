@@ -30,7 +30,8 @@ test.describe("every page", () => {
       ["phone", { width: 390, height: 844 }],
     ] as const) {
       test(`has no violation that axe knows of, ${scheme}, ${form}`, async ({ browser }) => {
-        const page = await browser.newPage({ colorScheme: scheme, viewport, reducedMotion: "reduce" });
+        const context = await browser.newContext({ colorScheme: scheme, viewport, reducedMotion: "reduce" });
+        const page = await context.newPage();
         const server = stack.servers[0];
         if (server === undefined) throw new Error("there is no server");
         await page.goto(stack.board);
@@ -50,7 +51,7 @@ test.describe("every page", () => {
           await expect(page.locator("[aria-busy=true]")).toHaveCount(0);
           expect(await violations(page)).toEqual([]);
         }
-        await page.close();
+        await context.close();
       });
     }
   }
