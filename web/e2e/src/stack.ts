@@ -20,6 +20,8 @@ export interface StackOptions {
   readonly toolboxes: number;
   /** Containers of each toolbox; default 3. */
   readonly containers?: number;
+  /** Accounts that own them; default 1. */
+  readonly accounts?: number;
   /** How often agents push by themselves, such as `60s`; default `24h`: when a test says so. */
   readonly heartbeat?: string;
   /** Options of the services, by their environment variables. */

@@ -9,8 +9,9 @@ test.describe("a quiet fleet", () => {
   test.beforeAll(async () => {
     port = await freePort();
     stack = await Stack.start({
-      toolboxes: 5,
+      toolboxes: 4,
       containers: 2,
+      accounts: 2,
       // Pages of the notifier beside the stack ask the stack's status-api.
       env: { API_CORS_ORIGINS: `http://127.0.0.1:${port}` },
     });

@@ -122,6 +122,7 @@ pub(crate) fn sim(options: &Options, poller: &str) -> anyhow::Result<SimConfig> 
     Ok(SimConfig {
         toolboxes: options.demo,
         containers_per_toolbox: options.demo_containers,
+        toolboxes_per_account: options.demo.div_ceil(options.demo_accounts.get()).max(1),
         seed: options.demo_seed,
         listen: listen(options.sim_port)
             .parse()

@@ -11,6 +11,7 @@ pub(crate) mod secrets;
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -65,6 +66,9 @@ pub struct Options {
     /// Containers of each simulated toolbox
     #[arg(long, value_name = "N", default_value_t = 3, help_heading = "Demo")]
     pub demo_containers: usize,
+    /// Accounts that own the simulated toolboxes, the first of which the link to the board signs in as
+    #[arg(long, value_name = "N", default_value_t = NonZeroUsize::MIN, help_heading = "Demo")]
+    pub demo_accounts: NonZeroUsize,
     /// Things that happen to the simulated fleet in a minute: crashes, stops, recoveries. 0: it is quiet
     #[arg(long, value_name = "EVENTS", default_value_t = 20.0, help_heading = "Demo")]
     pub demo_chaos: f64,
