@@ -5,6 +5,11 @@
 //! `OTEL_TRACES_EXPORTER=none` is; else spans cost next to nothing. The SDK does not read the latter two itself.
 //! Metrics go to the process's Prometheus registry, which `/metrics` serves.
 
+mod environment;
+mod logs;
+mod metrics;
+mod traces;
+
 use anyhow::Context as _;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::Resource;
@@ -13,9 +18,10 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _, fmt};
+use tracing_subscriber::{EnvFilter, Layer as _};
 
-use crate::options::{LogFormat, TelemetryOptions};
+use crate::options::TelemetryOptions;
+use environment::Environment;
 
 /// Keeps the exporters; flush them with [`Telemetry::shutdown`] at the very end.
 #[derive(Debug)]
@@ -33,42 +39,23 @@ impl Telemetry {
         // An error means that one is installed already, which is as good.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
+        let environment = Environment::read();
         let resource = Resource::builder().with_service_name(service).build();
 
-        let reader = opentelemetry_prometheus::exporter()
-            .with_registry(prometheus::default_registry().clone())
-            .build()
-            .context("failed to set up metrics")?;
-        let meter = SdkMeterProvider::builder()
-            .with_reader(reader)
-            .with_resource(resource.clone())
-            .build();
+        let meter = metrics::provider(resource.clone())?;
         opentelemetry::global::set_meter_provider(meter.clone());
 
-        let tracer = traces_wanted().then(|| tracer_provider(resource)).transpose()?;
-        // Filters are per layer: a global one would drop spans too, and with them the propagation of their context.
-        let filter = || {
-            EnvFilter::try_new(&options.log).with_context(|| format!("failed to read log {:?}", options.log))
-        };
-        let lines = match options.log_format {
-            LogFormat::Pretty => fmt::layer()
-                .with_writer(std::io::stderr)
-                .with_filter(filter()?)
-                .boxed(),
-            LogFormat::Json => fmt::layer()
-                .json()
-                .flatten_event(true)
-                .with_writer(std::io::stderr)
-                .with_filter(filter()?)
-                .boxed(),
-        };
+        let tracer = environment
+            .traces
+            .then(|| traces::provider(resource))
+            .transpose()?;
         let spans = tracer.as_ref().map(|provider| {
             tracing_opentelemetry::layer()
                 .with_tracer(provider.tracer(service))
                 .with_filter(EnvFilter::new("info,hyper=off,reqwest=off,h2=off"))
         });
         tracing_subscriber::registry()
-            .with(lines)
+            .with(logs::layer(options)?)
             .with(spans)
             .try_init()
             .context("failed to set up logging")?;
@@ -86,27 +73,4 @@ impl Telemetry {
             tracing::warn!(%error, "failed to flush metrics");
         }
     }
-}
-
-fn tracer_provider(resource: Resource) -> anyhow::Result<SdkTracerProvider> {
-    let exporter = opentelemetry_otlp::SpanExporter::builder()
-        .with_http()
-        .build()
-        .context("failed to set up the OTLP exporter")?;
-    Ok(SdkTracerProvider::builder()
-        .with_batch_exporter(exporter)
-        .with_resource(resource)
-        .build())
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the standard OTEL_* variables are this shell's to read"
-)]
-fn traces_wanted() -> bool {
-    let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|have| have.eq_ignore_ascii_case(value));
-    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    (set("OTEL_EXPORTER_OTLP_ENDPOINT") || set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))
-        && !is("OTEL_SDK_DISABLED", "true")
-        && !is("OTEL_TRACES_EXPORTER", "none")
 }
