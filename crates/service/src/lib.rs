@@ -21,4 +21,4 @@ pub use options::duration;
 pub use process::{main, shutdown_on_signals};
 pub use readiness::Readiness;
 pub use tasks::Tasks;
-pub use telemetry::Telemetry;
+pub use telemetry::{Telemetry, log};
