@@ -11,10 +11,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use wire::streams::ConsumerSpec;
 
-use crate::consume::span_of;
 use crate::policy::Policy;
 use crate::source::{Event, Origin, Source};
-use crate::{Bus, BusError, Delivery, Verdict};
+use crate::{Bus, BusError, Delivery, Verdict, spans};
 
 /// Wait before a message comes again for which a handler returned no verdict.
 const NO_VERDICT: Duration = Duration::from_secs(1);
@@ -71,7 +70,12 @@ where
             batch.into_iter().partition(|it| policy.foregone(it).is_some());
         let mut verdicts = Vec::new();
         if !batch.is_empty() {
-            let handling = handler(&batch).instrument(span_of(spec, &batch));
+            let handling = async {
+                let verdicts = handler(&batch).await;
+                verdicts.iter().for_each(spans::settle);
+                verdicts
+            };
+            let handling = handling.instrument(spans::process_batch(spec, &batch));
             verdicts = hands.meanwhile(&batch, &shutdown, handling).await;
         }
         verdicts.resize_with(batch.len(), || Verdict::Retry {

@@ -4,15 +4,13 @@ use std::future::Future;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use opentelemetry::trace::TraceContextExt;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, Span};
-use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing::Instrument;
 use wire::streams::ConsumerSpec;
 
 use crate::policy::Policy;
 use crate::source::{Event, Origin, Source};
-use crate::{Bus, BusError, Delivery, Verdict, trace};
+use crate::{Bus, BusError, Delivery, Verdict, spans};
 
 /// Takes messages of a shared durable consumer, each through `handler`, at most `concurrency` at once (at least 1).
 ///
@@ -71,8 +69,12 @@ where
     let verdict = match policy.foregone(&delivery) {
         Some(verdict) => verdict,
         None => {
-            let span = span_of(spec, std::slice::from_ref(&delivery));
-            let handling = async { handler(delivery.clone()).await }.instrument(span);
+            let handling = async {
+                let verdict = handler(delivery.clone()).await;
+                spans::settle(&verdict);
+                verdict
+            };
+            let handling = handling.instrument(spans::process(spec, &delivery));
             tokio::select! {
                 biased;
                 verdict = handling => verdict,
@@ -81,27 +83,4 @@ where
         }
     };
     policy.settle(&delivery, verdict).await;
-}
-
-/// The span of a handler's work: the child of one message's trace, linked to those of many.
-pub(crate) fn span_of(spec: &ConsumerSpec, deliveries: &[Delivery]) -> Span {
-    let span = tracing::info_span!(
-        parent: None,
-        "consume",
-        otel.name = format!("process {}", spec.stream.name),
-        otel.kind = "consumer",
-        messaging.system = "nats",
-        messaging.operation.name = "process",
-        messaging.destination.name = spec.stream.name,
-        messaging.consumer.group.name = spec.name,
-        messaging.batch.message_count = deliveries.len(),
-    );
-    if let [delivery] = deliveries {
-        trace::adopt(&span, delivery.trace_context());
-    } else {
-        for delivery in deliveries {
-            span.add_link(delivery.trace_context().span().span_context().clone());
-        }
-    }
-    span
 }

@@ -126,6 +126,27 @@ impl BusError {
         }
     }
 
+    /// What kind it is, as a span's `error.type`.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Self::Url(_) => "url",
+            Self::Credentials { .. } => "credentials",
+            Self::ServerTooOld { .. } => "server_too_old",
+            Self::Differs(_) => "differs",
+            Self::NotFound { .. } => "not_found",
+            Self::NoResponder { .. } => "no_responder",
+            Self::Timeout { .. } => "timeout",
+            Self::Disconnected { .. } => "disconnected",
+            Self::Closed => "closed",
+            Self::Refused { .. } => "refused",
+            Self::Conflict { .. } => "conflict",
+            Self::TooLarge { .. } => "too_large",
+            Self::Unsendable { .. } => "unsendable",
+            Self::Encode { .. } => "encode",
+            Self::Client { .. } => "client",
+        }
+    }
+
     /// The error for an answer of the JetStream API.
     pub(crate) fn answered(what: &str, error: &jetstream::Error) -> Self {
         let what = what.to_owned();

@@ -85,6 +85,7 @@ mod schedules;
 mod seal;
 mod sign_ins;
 mod source;
+mod spans;
 mod streams;
 mod tickets;
 mod token;

@@ -3,6 +3,7 @@
 use opentelemetry::metrics::Counter;
 use opentelemetry::{KeyValue, Value, global};
 use wire::streams;
+use wire::subjects::matches;
 
 use crate::bucket;
 
@@ -82,21 +83,9 @@ impl Metrics {
 
 /// The stream or bucket that takes a subject.
 fn stream_of(subject: &str) -> &'static str {
-    let takes = |pattern: &str| {
-        let mut tokens = subject.split('.');
-        for expected in pattern.split('.') {
-            match (expected, tokens.next()) {
-                (">", Some(_)) => return true,
-                ("*", Some(_)) => {}
-                (expected, Some(token)) if expected == token => {}
-                _ => return false,
-            }
-        }
-        tokens.next().is_none()
-    };
     let stream = streams::ALL
         .into_iter()
-        .find(|stream| stream.subjects.iter().any(|pattern| takes(pattern)));
+        .find(|stream| stream.subjects.iter().any(|pattern| matches(pattern, subject)));
     if let Some(stream) = stream {
         return stream.name;
     }

@@ -11,9 +11,10 @@ use async_nats::{HeaderMap, HeaderName, HeaderValue, header};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
+use tracing::{Instrument as _, Span};
 use wire::{Message, headers};
 
-use crate::{Bus, BusError, trace};
+use crate::{Bus, BusError, spans, trace};
 
 /// Publishes of one [`Bus::publish_all`] that await their acknowledgement at once: enough to keep a server busy at a
 /// millisecond's distance, small enough to repeat when it is lost.
@@ -127,8 +128,12 @@ impl Bus {
         &self,
         event: Outgoing,
     ) -> Result<impl Future<Output = Result<Receipt, BusError>> + use<>, BusError> {
-        let headers = self.event_headers(&event)?;
-        self.start(event.subject, headers, event.body).await
+        let span = spans::publish(&event.subject, event.traceparent.as_deref());
+        let starting = async {
+            let headers = self.event_headers(&event)?;
+            self.start(event.subject, headers, event.body).await
+        };
+        Ok(starting.instrument(span.clone()).await?.instrument(span))
     }
 
     fn event_headers(&self, event: &Outgoing) -> Result<HeaderMap, BusError> {
@@ -178,13 +183,13 @@ impl Bus {
             put(header::NATS_ROLLUP, "the rollup", ROLLUP_SUBJECT)?;
         }
         match &event.traceparent {
-            // Alone: the current span's `tracestate` belongs to another trace.
-            Some(traceparent) => put(
+            // A process that traces nothing hands on what it was given.
+            Some(traceparent) if Span::current().is_none() => put(
                 HeaderName::from_static(trace::TRACEPARENT),
                 "the traceparent",
                 traceparent,
             )?,
-            None => trace::inject_current(&mut map),
+            _ => trace::inject_current(&mut map),
         }
         Ok(map)
     }
@@ -196,7 +201,24 @@ impl Bus {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Receipt, BusError> {
-        self.start(subject, headers, body).await?.await
+        let span = spans::publish(&subject, None);
+        let publishing = async { self.start(subject, headers, body).await?.await };
+        publishing.instrument(span).await
+    }
+
+    /// The same, with the trace it is published in.
+    pub(crate) async fn publish_traced(
+        &self,
+        subject: String,
+        mut headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Receipt, BusError> {
+        let span = spans::publish(&subject, None);
+        let publishing = async {
+            trace::inject_current(&mut headers);
+            self.start(subject, headers, body).await?.await
+        };
+        publishing.instrument(span).await
     }
 
     /// Hands a message to the client; what is returned waits for its acknowledgement.
@@ -214,6 +236,7 @@ impl Bus {
             Ok(sent) => sent.map_err(|error| self.publish_error(&subject, &error)),
             Err(_) => Err(self.unanswered(format!("publish to {subject}"))),
         };
+        spans::result(&sent);
         if sent.is_err() {
             self.metrics().published(&subject, "failed");
         }
@@ -235,6 +258,7 @@ impl Bus {
             Err(_) => "failed",
         };
         self.metrics().published(subject, outcome);
+        spans::result(&result);
         result.map(|ack| Receipt {
             sequence: ack.sequence,
             duplicate: ack.duplicate,

@@ -14,7 +14,7 @@ use tracing::{Instrument, Span};
 
 use crate::intake::{Bounds, Intake};
 use crate::publish::check_subject;
-use crate::{Bus, BusError, trace};
+use crate::{Bus, BusError, spans, trace};
 
 /// What somebody asks. Data, trusted no further than who may publish there.
 #[derive(Clone)]
@@ -56,13 +56,17 @@ impl Request {
         let span = tracing::info_span!(
             parent: None,
             "answer",
-            otel.name = format!("answer {operation}"),
+            otel.name = format!("process {operation}"),
             otel.kind = "server",
             messaging.system = "nats",
+            messaging.operation.type = "process",
             messaging.operation.name = "process",
+            messaging.destination.template = operation,
             messaging.destination.name = self.subject,
         );
-        trace::adopt(&span, self.trace_context());
+        if !span.is_none() {
+            trace::adopt(&span, self.trace_context());
+        }
         span
     }
 }
@@ -85,6 +89,16 @@ impl Bus {
     /// answer came: whether it was heard is then unknown. [`BusError::TooLarge`], [`BusError::Unsendable`].
     pub async fn request(&self, subject: String, body: Bytes, wait: Duration) -> Result<Bytes, BusError> {
         check_subject(&subject, "ask")?;
+        let span = spans::ask(&subject);
+        let asking = async {
+            let answer = self.asked(subject, body, wait).await;
+            spans::result(&answer);
+            answer
+        };
+        asking.instrument(span).await
+    }
+
+    async fn asked(&self, subject: String, body: Bytes, wait: Duration) -> Result<Bytes, BusError> {
         let mut headers = HeaderMap::new();
         trace::inject_current(&mut headers);
         let request = async_nats::Request::new()

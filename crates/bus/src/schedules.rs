@@ -7,7 +7,7 @@ use domain::ToolboxId;
 use wire::{PollPlan, headers, streams, subjects};
 
 use crate::publish::encode;
-use crate::{Bus, BusError, Receipt, trace};
+use crate::{Bus, BusError, Receipt};
 
 /// What the server compares with the last sequence of a subject: 0 is that of a subject without a message.
 const NONE_BEFORE: &str = "0";
@@ -121,9 +121,8 @@ impl Schedules {
         if let Some(id) = id {
             map.insert(header::NATS_MESSAGE_ID, id);
         }
-        trace::inject_current(&mut map);
         self.bus
-            .publish_raw(subjects::due(toolbox), map, bytes::Bytes::new())
+            .publish_traced(subjects::due(toolbox), map, bytes::Bytes::new())
             .await
     }
 }

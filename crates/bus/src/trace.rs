@@ -8,39 +8,86 @@ use opentelemetry::{Context, global};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
+use crate::{Delivery, spans};
+
 /// W3C Trace Context: the header that names trace and span.
 pub(crate) const TRACEPARENT: &str = "traceparent";
+/// The field of a batch's span that says whether it is worth keeping, which exporters of spans know it by.
+const PRIORITY: &str = "sampling.priority";
 
 /// Writes a context into headers. A context without a valid span, and an empty `tracestate`, leave no trace.
 pub fn inject(cx: &Context, headers: &mut HeaderMap) {
+    if !cx.has_active_span() {
+        return;
+    }
     global::get_text_map_propagator(|propagator| propagator.inject_context(cx, &mut Carrier(headers)));
 }
 
 /// Reads the context that a publisher left in headers. What cannot be read counts as none: the text is a
 /// stranger's.
 pub fn extract(headers: &HeaderMap) -> Context {
+    if headers.is_empty() {
+        return Context::new();
+    }
     // From an empty context, not the current one: a message without a trace has no parent, whoever reads it.
     global::get_text_map_propagator(|propagator| {
         propagator.extract_with_context(&Context::new(), &Reader(headers))
     })
 }
 
+/// The context of the current span; an empty one where nothing is traced.
+pub fn current() -> Context {
+    context_of(&Span::current())
+}
+
 /// The `traceparent` of the current span, to be kept beside something that is published later; `None` where it is
 /// not traced.
 pub fn current_traceparent() -> Option<String> {
+    traceparent_of(&current())
+}
+
+/// The `traceparent` of a context, to be kept beside something that is published later; `None` where there is none.
+pub fn traceparent_of(cx: &Context) -> Option<String> {
     let mut headers = HeaderMap::new();
-    inject_current(&mut headers);
+    inject(cx, &mut headers);
     headers.get(TRACEPARENT).map(|value| value.as_str().to_owned())
+}
+
+/// The context of a `traceparent` that was kept; what cannot be read counts as none.
+pub(crate) fn context_of_traceparent(traceparent: &str) -> Context {
+    let mut headers = HeaderMap::new();
+    if let Ok(value) = traceparent.parse::<HeaderValue>() {
+        headers.insert(HeaderName::from_static(TRACEPARENT), value);
+    }
+    extract(&headers)
+}
+
+/// The context of a span; an empty one where it is nobody's.
+pub fn context_of(span: &Span) -> Context {
+    if span.is_none() {
+        return Context::new();
+    }
+    span.context()
+}
+
+/// The span of passing a message on to all who follow its stream, in that message's trace; none, where it is in none.
+pub fn deliver(delivery: &Delivery) -> Span {
+    spans::deliver(delivery)
+}
+
+/// Has the current batch's span kept: something came of it.
+pub fn worth_keeping() {
+    Span::current().record(PRIORITY, 1_i64);
 }
 
 /// Writes the context of the current `tracing` span.
 pub(crate) fn inject_current(headers: &mut HeaderMap) {
-    inject(&Span::current().context(), headers);
+    inject(&current(), headers);
 }
 
 /// Makes a span a child of a stranger's trace, where there is one.
-pub(crate) fn adopt(span: &Span, context: Context) {
-    if context.span().span_context().is_valid() {
+pub fn adopt(span: &Span, context: Context) {
+    if !span.is_none() && context.span().span_context().is_valid() {
         // Fails only where nothing traces.
         let _ = span.set_parent(context);
     }

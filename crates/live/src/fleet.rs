@@ -5,10 +5,11 @@ use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use access::{Connections, Viewer};
-use bus::Bus;
+use bus::{Bus, Delivery};
 use domain::{AccountId, ServerId, ToolboxId};
 use jiff::Timestamp;
 use tokio::sync::watch;
+use tracing::Span;
 use wire::stream::ResetReason;
 use wire::{Cursor, ServerStatus, StatusEvent, ToolboxEvent};
 
@@ -248,6 +249,17 @@ impl Fleet {
         drop(picture);
         self.0.position.send_replace(cursor);
         taken.newer
+    }
+
+    /// The span of passing an event on to all who watch; none, where nobody does.
+    ///
+    /// One for all of them: a reader more must cost a pointer and no span, and all are told by the same bytes, with one
+    /// `traceparent`.
+    pub(crate) fn deliver(&self, delivery: &Delivery) -> Span {
+        if self.0.watch.is_none() {
+            return Span::none();
+        }
+        bus::trace::deliver(delivery)
     }
 
     /// Passes over a message that cannot be read.

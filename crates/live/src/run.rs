@@ -9,6 +9,7 @@ use domain::{AccountId, ConnectionId, ServerId};
 use futures_util::StreamExt as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 use wire::{ConnectionEntry, Cursor, streams};
 
 use crate::fleet::{self, Fleet};
@@ -46,6 +47,13 @@ async fn statuses(bus: Bus, fleet: Fleet, shutdown: CancellationToken) -> anyhow
             }
             Step::Message(delivery) => {
                 let (sequence, at) = (delivery.sequence, delivery.published_at);
+                // What stood there already is told to nobody but who asks for it.
+                let deliver = if begun.is_none() {
+                    fleet.deliver(&delivery)
+                } else {
+                    Span::none()
+                };
+                let _in = deliver.enter();
                 let outcome = match (told::read(&delivery, epoch), &mut begun) {
                     (None, begun) => {
                         match begun {

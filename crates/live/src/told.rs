@@ -155,6 +155,9 @@ pub(crate) fn read(delivery: &Delivery, epoch: u64) -> Option<(Event, Told)> {
             (topic, event.version, fate, EventKind::Toolbox, event.changed_at)
         }
     };
+    // Where nothing is traced here, what is told belongs to the trace it was published in.
+    let traceparent =
+        bus::trace::current_traceparent().or_else(|| delivery.header("traceparent").map(str::to_owned));
     let told = Told {
         topic,
         account,
@@ -164,7 +167,7 @@ pub(crate) fn read(delivery: &Delivery, epoch: u64) -> Option<(Event, Told)> {
         elsewhere: false,
         changed_at,
         published_at: delivery.published_at,
-        message: event_message(kind, cursor, delivery.header("traceparent"), body).into(),
+        message: event_message(kind, cursor, traceparent.as_deref(), body).into(),
     };
     Some((event, told))
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use access::Viewer;
 use domain::{AccountId, ServerId};
 use live::{News, Told, Topic, Watch};
+use tracing::Span;
 
 use crate::metrics::Metrics;
 use crate::reader::{Mark, Milestone, Reader};
@@ -126,6 +127,7 @@ impl Index {
 
     /// Hands an event to all whom it concerns; how many older ones it took the place of.
     fn hand_out(&self, told: &Arc<Told>) -> u64 {
+        let mut readers = 0_u64;
         let owner = Viewer::Account(told.account);
         let (by_kind, named) = match told.topic {
             Topic::Server(server) => (&self.all, self.named.get(&server)),
@@ -134,17 +136,21 @@ impl Index {
         let mut coalesced = 0;
         let of = |viewer| by_kind.get(&viewer).into_iter().flatten();
         for reader in of(owner) {
+            readers += 1;
             coalesced += u64::from(reader.push(told));
         }
         // What goes on elsewhere is the end of it only for its former owner.
         if !told.elsewhere {
             for reader in of(Viewer::All) {
+                readers += 1;
                 coalesced += u64::from(reader.push(told));
             }
             for reader in named.into_iter().flatten() {
+                readers += 1;
                 coalesced += u64::from(reader.push_named(told));
             }
         }
+        Span::current().record("deliver.readers", readers);
         coalesced
     }
 }

@@ -52,6 +52,8 @@ pub(crate) async fn boundary(State(app): State<App>, request: Request, next: Nex
     app.metrics.request(method, &route, status.as_u16(), took);
     let _in = span.enter();
     if status.is_server_error() {
+        span.record("otel.status_code", "ERROR");
+        span.record("error.type", status.as_str());
         tracing::warn!(method, route, status = status.as_u16(), ?took, "request failed");
     } else {
         tracing::debug!(method, route, status = status.as_u16(), ?took, "request answered");
@@ -69,6 +71,8 @@ fn span(request: &Request, method: &'static str, route: &str) -> Span {
             http.request.method = method,
             http.route = route,
             http.response.status_code = field::Empty,
+            otel.status_code = field::Empty,
+            error.type = field::Empty,
             request_id = id.map(tracing::field::display),
         )
     };

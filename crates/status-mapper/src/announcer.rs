@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bus::{BusError, Line, Outgoing};
 use store::{ChangeKind, Database, OutboxRow, StoreError, Transaction};
+use tracing::Instrument as _;
 use uuid::Uuid;
 use wire::{Message as _, StatusEvent, ToolboxEvent, streams};
 
@@ -28,6 +29,7 @@ use crate::clock;
 use crate::decisions::Decisions;
 use crate::metrics::Metrics;
 use crate::pace::Throttle;
+use crate::spans;
 
 /// Events that leave together. When the bus does not answer, one such group's time-out is all that is waited.
 const GROUP: usize = 256;
@@ -85,8 +87,23 @@ impl Announcer {
         mut transaction: Transaction,
         decisions: &Decisions,
     ) -> Result<usize, StoreError> {
-        let rows = store::batch::write(&mut transaction, decisions.writes()).await?;
-        transaction.commit().await?;
+        let writing = async {
+            let rows = store::batch::write(&mut transaction, decisions.writes()).await?;
+            transaction.commit().await?;
+            Ok(rows)
+        };
+        let span = spans::transaction(decisions.tally.len());
+        let rows = writing
+            .instrument(span.clone())
+            .await
+            .inspect_err(|error: &StoreError| {
+                let kind = spans::error_type(error);
+                spans::fail(&span, kind);
+                decisions.failed(kind);
+            })?;
+        if !decisions.tally.is_empty() {
+            bus::trace::worth_keeping();
+        }
         for (kind, cause) in &decisions.tally {
             self.metrics.change(kind, cause);
         }

@@ -5,13 +5,15 @@ use std::collections::HashMap;
 use anyhow::Context as _;
 use domain::{Cause, Change, Fold, Server, Toolbox};
 use jiff::Timestamp;
+use opentelemetry::Context;
 use serde::Serialize;
 use store::batch::Writes;
 use store::{ChangeRow, Envelope};
+use tracing::Span;
 use uuid::Uuid;
 use wire::{StatusEvent, ToolboxEvent, subjects};
 
-use crate::clock;
+use crate::{clock, spans};
 
 /// What was decided of some toolboxes and servers, all of them locked.
 #[derive(Debug, Default)]
@@ -19,11 +21,18 @@ pub(crate) struct Decisions {
     writes: Writes,
     /// Kind and cause of each change, to be counted once it is committed.
     pub(crate) tally: Vec<(&'static str, &'static str)>,
+    /// The spans of the changes, which end with this.
+    spans: Vec<Span>,
     /// When what brought about a change was observed, by the change's id.
     pub(crate) observed: HashMap<Uuid, Timestamp>,
 }
 
 impl Decisions {
+    /// Has the spans of the changes say that they came to nothing.
+    pub(crate) fn failed(&self, error: &'static str) {
+        self.spans.iter().for_each(|span| spans::fail(span, error));
+    }
+
     /// What is to be written.
     pub(crate) fn writes(&self) -> &Writes {
         &self.writes
@@ -40,22 +49,19 @@ impl Decisions {
         toolboxes.is_empty() && servers.is_empty() && removed.is_empty() && changes.is_empty()
     }
 
-    /// Takes over what a fold decided. `trace` finds the trace of what brought about a change.
+    /// Takes over what a fold decided. `trace` finds the trace of what brought about a change; all others belong to the
+    /// current one.
     ///
     /// # Errors
     /// When a change cannot be told as an event; nothing of the batch may then be written.
-    pub(crate) fn take_fold(
-        &mut self,
-        fold: Fold,
-        trace: impl Fn(&Change) -> Option<String>,
-    ) -> anyhow::Result<()> {
+    pub(crate) fn take_fold(&mut self, fold: Fold, trace: impl Fn(&Change) -> Context) -> anyhow::Result<()> {
         if fold.write_toolbox {
             self.writes.toolboxes.push(fold.toolbox);
         }
         self.writes.servers.extend(fold.write);
         self.writes.removed.extend(fold.remove);
         for change in &fold.changes {
-            self.announce(change, trace(change))?;
+            self.announce_in(change, &trace(change))?;
         }
         Ok(())
     }
@@ -64,46 +70,46 @@ impl Decisions {
     ///
     /// # Errors
     /// When a change cannot be told as an event.
-    pub(crate) fn take_server(
-        &mut self,
-        server: Server,
-        changes: &[Change],
-        traceparent: Option<&str>,
-    ) -> anyhow::Result<()> {
+    pub(crate) fn take_server(&mut self, server: Server, changes: &[Change]) -> anyhow::Result<()> {
         self.writes.servers.push(server);
-        changes
-            .iter()
-            .try_for_each(|change| self.announce(change, traceparent.map(str::to_owned)))
+        changes.iter().try_for_each(|change| self.announce(change))
     }
 
     /// Takes over a toolbox that is to be written and what is to be told of it.
     ///
     /// # Errors
     /// When the change cannot be told as an event.
-    pub(crate) fn take_toolbox(
-        &mut self,
-        toolbox: Toolbox,
-        change: &Change,
-        traceparent: Option<String>,
-    ) -> anyhow::Result<()> {
+    pub(crate) fn take_toolbox(&mut self, toolbox: Toolbox, change: &Change) -> anyhow::Result<()> {
         self.writes.toolboxes.push(toolbox);
-        self.announce(change, traceparent)
+        self.announce(change)
     }
 
     /// Takes over a change of something whose row is not written with it.
     ///
     /// # Errors
     /// When the change cannot be told as an event.
-    pub(crate) fn announce(&mut self, change: &Change, traceparent: Option<String>) -> anyhow::Result<()> {
-        let id = clock::new_id();
-        self.writes
-            .changes
-            .push(ChangeRow::new(id, change, envelope(change, traceparent)?));
+    pub(crate) fn announce(&mut self, change: &Change) -> anyhow::Result<()> {
+        self.announce_in(change, &bus::trace::current())
+    }
+
+    fn announce_in(&mut self, change: &Change, trace: &Context) -> anyhow::Result<()> {
         let (kind, cause, observed) = match change {
             Change::Server(change) => ("server", change.cause, change.after.order),
             Change::Removed { .. } => ("deleted", Cause::Registry, None),
             Change::Toolbox(toolbox) => ("toolbox", Cause::Report, toolbox.order),
         };
+        let id = clock::new_id();
+        let span = spans::change(change, cause, trace);
+        // A process that traces nothing hands on what it was given.
+        let traceparent = if span.is_none() {
+            bus::trace::traceparent_of(trace)
+        } else {
+            bus::trace::traceparent_of(&bus::trace::context_of(&span))
+        };
+        self.writes
+            .changes
+            .push(ChangeRow::new(id, change, envelope(change, traceparent)?));
+        self.spans.push(span);
         self.tally.push((kind, cause.as_str()));
         if let (Cause::Report, Some(order)) = (cause, observed) {
             self.observed.insert(id, order.as_of);
@@ -193,11 +199,7 @@ mod tests {
     fn a_change_without_an_instant_is_refused_before_anything_is_written() {
         let toolbox = Toolbox::new(ToolboxId(uuid(2)), AccountId(uuid(3)), "box");
         let mut decisions = Decisions::default();
-        assert!(
-            decisions
-                .announce(&Change::Toolbox(Box::new(toolbox)), None)
-                .is_err()
-        );
+        assert!(decisions.announce(&Change::Toolbox(Box::new(toolbox))).is_err());
         assert!(decisions.is_empty());
     }
 }

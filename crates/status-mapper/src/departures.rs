@@ -74,7 +74,7 @@ impl Departures {
             return Ok(Farewell::Untold);
         };
         let mut decisions = Decisions::default();
-        decisions.announce(&change, bus::trace::current_traceparent())?;
+        decisions.announce(&change)?;
         self.announcer.execute(transaction, &decisions).await?;
         tracing::info!(%server, %toolbox, %account, "a server was deleted");
         Ok(Farewell::Said)
@@ -112,7 +112,7 @@ impl Departures {
         let to = row.account;
         let (row, changes) = reissue::moved(row, from, told.max(known_version), clock::now());
         let mut decisions = Decisions::default();
-        decisions.take_server(row, &changes, bus::trace::current_traceparent().as_deref())?;
+        decisions.take_server(row, &changes)?;
         self.announcer.execute(transaction, &decisions).await?;
         tracing::info!(%server, %toolbox, %from, %to, "a server moved to another account");
         Ok(Farewell::Said)
@@ -138,7 +138,7 @@ impl Departures {
         let to = row.account;
         let (row, change) = reissue::renumbered_toolbox(row, told, clock::now());
         let mut decisions = Decisions::default();
-        decisions.take_toolbox(row, &change, bus::trace::current_traceparent())?;
+        decisions.take_toolbox(row, &change)?;
         self.announcer.execute(transaction, &decisions).await?;
         tracing::info!(%toolbox, %from, %to, "a toolbox moved to another account");
         Ok(())

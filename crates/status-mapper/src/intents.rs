@@ -82,7 +82,6 @@ impl Intents {
         let locked = store::batch::lock(&mut transaction, &[toolbox]).await?;
         let now = clock::now();
         let blind = *self.blind.borrow();
-        let traceparent = bus::trace::current_traceparent();
         let mut decisions = Decisions::default();
         for (toolbox, servers) in locked {
             let around = Circumstances {
@@ -93,7 +92,7 @@ impl Intents {
             };
             for server in servers {
                 if let Some((after, change)) = server.sweep(around, now, &self.thresholds) {
-                    decisions.take_server(after, change.as_slice(), traceparent.as_deref())?;
+                    decisions.take_server(after, change.as_slice())?;
                 }
             }
         }

@@ -59,6 +59,7 @@ mod rebuild;
 mod reissue;
 mod relay;
 mod retention;
+mod spans;
 mod sweep;
 mod work;
 

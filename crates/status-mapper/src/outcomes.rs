@@ -135,8 +135,7 @@ impl Outcomes {
             return Ok(OutcomeResult::Late);
         };
         let mut decisions = Decisions::default();
-        let traceparent = bus::trace::current_traceparent();
-        decisions.take_server(after, change.as_slice(), traceparent.as_deref())?;
+        decisions.take_server(after, change.as_slice())?;
         self.announcer.execute(transaction, &decisions).await?;
         Ok(OutcomeResult::Taken)
     }

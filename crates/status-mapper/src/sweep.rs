@@ -209,7 +209,7 @@ impl Act<'_> {
                     .server
                     .sweep(candidate.circumstances(self.blind), self.now, self.thresholds);
             if let Some((server, change)) = decided
-                && let Err(error) = decisions.take_server(server, change.as_slice(), None)
+                && let Err(error) = decisions.take_server(server, change.as_slice())
             {
                 tracing::error!(server = %candidate.server.id, error = format!("{error:#}"), "failed to sweep a server");
             }
@@ -252,7 +252,7 @@ impl Act<'_> {
         for server in servers.filter(|server| server.id == candidate.server.id) {
             if let Some((server, change)) =
                 server.sweep(candidate.circumstances(self.blind), self.now, self.thresholds)
-                && let Err(error) = decisions.take_server(server, change.as_slice(), None)
+                && let Err(error) = decisions.take_server(server, change.as_slice())
             {
                 tracing::error!(error = format!("{error:#}"), "failed to sweep a server");
             }

@@ -63,6 +63,49 @@ pub const WEBHOOK_LOG: &str = "webhook.log.v1.*.*";
 /// All deliveries that were given up.
 pub const WEBHOOK_DEAD: &str = "webhook.dead.v1.*.*";
 
+/// What is asked of status-api.
+pub const API_REQUESTS: &str = "status.api.v1.*";
+
+/// Every pattern of a subject above.
+const PATTERNS: [&str; 17] = [
+    SCHEDULES,
+    DUE,
+    RAW,
+    COMMANDS,
+    OUTCOMES,
+    SERVER_STATUS,
+    TOOLBOX_STATUS,
+    DEAD_LETTERS,
+    WEBHOOK_DUE,
+    WEBHOOK_LATER,
+    WEBHOOK_LOOKS,
+    WEBHOOK_CHECKS,
+    WEBHOOK_HELD,
+    WEBHOOK_LOG,
+    WEBHOOK_DEAD,
+    WAKES,
+    API_REQUESTS,
+];
+
+/// The pattern that a subject is one of: the same for all toolboxes, servers and accounts, as names of spans have to be.
+pub fn pattern_of(subject: &str) -> Option<&'static str> {
+    PATTERNS.into_iter().find(|pattern| matches(pattern, subject))
+}
+
+/// Whether a subject is one of a pattern's.
+pub fn matches(pattern: &str, subject: &str) -> bool {
+    let mut tokens = subject.split('.');
+    for expected in pattern.split('.') {
+        match (expected, tokens.next()) {
+            (">", Some(_)) => return true,
+            ("*", Some(_)) => {}
+            (expected, Some(token)) if expected == token => {}
+            _ => return false,
+        }
+    }
+    tokens.next().is_none()
+}
+
 /// Where the schedule of a toolbox is kept: publishing replaces it, purging ends it.
 pub fn schedule(toolbox: ToolboxId) -> String {
     format!("poll.schedule.{toolbox}")
@@ -219,5 +262,27 @@ mod tests {
             assert_eq!(webhook_of(&subject), Some(server.0), "{subject}");
         }
         assert_eq!(webhook_of(&webhook_check(server.0, None)), None);
+    }
+
+    #[test]
+    fn a_pattern_is_the_same_for_all_of_its_subjects() {
+        let (account, id) = (AccountId(uuid::Uuid::from_u128(8)), uuid::Uuid::from_u128(9));
+        for (subject, pattern) in [
+            (schedule(ToolboxId(id)), SCHEDULES),
+            (due(ToolboxId(id)), DUE),
+            (raw(ToolboxId(id)), RAW),
+            (server_status(account, ServerId(id)), SERVER_STATUS),
+            (toolbox_status(account, ToolboxId(id)), TOOLBOX_STATUS),
+            (webhook_look(id, None), WEBHOOK_LOOKS),
+            (webhook_dead(account, id), WEBHOOK_DEAD),
+            (dead_letter("DTMA_RAW"), DEAD_LETTERS),
+            (wake(ToolboxId(id)), WAKES),
+            (api("getServer"), API_REQUESTS),
+        ] {
+            assert_eq!(pattern_of(&subject), Some(pattern), "{subject}");
+        }
+        for subject in ["", "dtma.raw.v1", "dtma.raw.v1.x.y", "dtma.raw.v2.x", "somewhere"] {
+            assert_eq!(pattern_of(subject), None, "{subject}");
+        }
     }
 }

@@ -12,18 +12,20 @@
 //! environment are not used, no cookie is kept, and the token is in the Authorization header only.
 
 mod failure;
+mod span;
 mod tell;
 
 use std::time::Duration;
 
 use domain::Dialect;
 use http::header::{ACCEPT, AUTHORIZATION};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use jiff::Timestamp;
 use reqwest::Response;
 use reqwest::redirect::Policy;
 use secrecy::ExposeSecret as _;
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument as _;
 use url::Url;
 
 use crate::agent::{self, Said};
@@ -109,9 +111,18 @@ impl Client {
         let mut gone = None;
         for dialect in [first, other(first)] {
             let as_of = now();
-            let page = timeout_at(deadline, self.get(base, &target.token, dialect))
-                .await
-                .unwrap_or_else(|_| Err(Failure::no_answer_within(self.limits.time)));
+            let asking = async {
+                let page = timeout_at(deadline, self.get(base, &target.token, dialect))
+                    .await
+                    .unwrap_or_else(|_| Err(Failure::no_answer_within(self.limits.time)));
+                if let Err(Failure(reason)) = &page {
+                    span::failed(reason.code);
+                }
+                page
+            };
+            let page = asking
+                .instrument(span::request(&Method::GET, path(dialect), base))
+                .await;
             match page {
                 Ok(Page::Said(said)) => {
                     return Asked {
@@ -141,6 +152,7 @@ impl Client {
             .await
             .map_err(|error| Failure::request(&place(base), &error, self.limits.connect))?;
         let status = response.status();
+        span::answered(status);
         match status {
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
                 // Read to its end, so that the connection serves the next request.

@@ -13,10 +13,12 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
+use reqwest::RequestBuilder;
 use tokio::time::timeout;
+use tracing::Instrument as _;
 use url::Url;
 
-use super::{Client, ERROR_BODY, Failure, beneath, error_text, headers, place, read};
+use super::{Client, ERROR_BODY, Failure, beneath, error_text, headers, place, read, span};
 use crate::registry::Target;
 
 /// How long the body of an answer may take to come whose status has said all that matters.
@@ -60,20 +62,45 @@ impl Client {
             Ok(headers) => headers,
             Err(failure) => return Told::Refused(failure),
         };
-        let sending = self.http.request(verb.method(), url).headers(headers).send();
+        let span = span::request(&verb.method(), verb.route(), base);
+        let told = self.told(
+            target,
+            base,
+            verb,
+            limit,
+            self.http.request(verb.method(), url).headers(headers),
+        );
+        told.instrument(span).await
+    }
+
+    async fn told(
+        &self,
+        target: &Target,
+        base: &Url,
+        verb: Verb,
+        limit: Duration,
+        request: RequestBuilder,
+    ) -> Told {
+        let sending = request.send();
         let response = match timeout(limit, sending).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
                 let failure = Failure::request(&place(base), &error, self.limits.connect);
+                span::failed(failure.0.code);
                 return match failure {
                     _ if error.is_connect() => Told::Unreached(failure),
                     failure if failure.is_silence() => Told::Unanswered(failure),
                     failure => Told::Refused(failure),
                 };
             }
-            Err(_) => return Told::Unanswered(Failure::no_answer_within(limit)),
+            Err(_) => {
+                let failure = Failure::no_answer_within(limit);
+                span::failed(failure.0.code);
+                return Told::Unanswered(failure);
+            }
         };
         let status = response.status();
+        span::answered(status);
         // Read to its end in any case, so that the connection serves the next request.
         let body = timeout(BODY, read(response, verb.route(), ERROR_BODY)).await;
         let said = body

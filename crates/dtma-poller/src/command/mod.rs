@@ -88,8 +88,9 @@ impl Commander {
         };
         let span = tracing::info_span!(
             "command",
-            otel.kind = "client",
+            otel.kind = "internal",
             otel.status_code = Empty,
+            error.type = Empty,
             toolbox.id = %order.toolbox,
             account.id = Empty,
             server.id = Empty,
@@ -268,6 +269,7 @@ impl Commander {
         span.record("command.outcome", outcome);
         if !matches!(outcome, "executed" | "already") {
             span.record("otel.status_code", "ERROR");
+            span.record("error.type", outcome);
         }
     }
 

@@ -102,9 +102,15 @@ async fn receive(
 ) -> Response {
     let _in_flight = heartbeats.metrics.receiving();
     let as_of = (heartbeats.ambient.now)();
+    // A trace of its own, whatever the request says: agents are strangers, and would have us keep what they like.
     let span = tracing::info_span!(
         "heartbeat",
+        otel.name = format!("POST {}", request.uri().path()),
         otel.kind = "server",
+        otel.status_code = Empty,
+        error.type = Empty,
+        http.request.method = "POST",
+        http.route = request.uri().path(),
         toolbox.id = Empty,
         account.id = Empty,
         http.response.status_code = Empty,
@@ -125,7 +131,13 @@ impl Heartbeats {
             Err(refusal) => (refusal.status(), refusal.label()),
         };
         self.metrics.heartbeat(status.as_u16(), label);
-        tracing::Span::current().record("http.response.status_code", status.as_u16());
+        let span = tracing::Span::current();
+        span.record("http.response.status_code", status.as_u16());
+        // A stranger's mistakes are his own, and would be kept by the thousand.
+        if status.is_server_error() {
+            span.record("otel.status_code", "ERROR");
+            span.record("error.type", label);
+        }
         taken.map_or_else(Refusal::into_response, |()| status.into_response())
     }
 

@@ -102,8 +102,9 @@ impl Poller {
         };
         let span = tracing::info_span!(
             "poll",
-            otel.kind = "client",
+            otel.kind = "internal",
             otel.status_code = Empty,
+            error.type = Empty,
             toolbox.id = %toolbox,
             account.id = %target.account,
             server.address = target.host(),
@@ -295,6 +296,7 @@ impl Poller {
         span.record("poll.outcome", outcome);
         if matches!(report.outcome, RawOutcome::Failed { .. }) {
             span.record("otel.status_code", "ERROR");
+            span.record("error.type", outcome);
         }
     }
 }

@@ -7,7 +7,6 @@ use domain::{Change, Report, ToolboxId};
 use jiff::{SignedDuration, Timestamp};
 use opentelemetry::Context;
 use opentelemetry::trace::TraceContextExt as _;
-use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use wire::{RawReport, subjects};
 
 /// The readable reports of a batch, by toolbox.
@@ -81,17 +80,12 @@ impl Batch {
 }
 
 impl Traces {
-    /// The `traceparent` of a change's event. It goes on with the trace of the report that brought the change about, so
-    /// that a poll and what people see of it are one trace.
-    pub(crate) fn of(&self, change: &Change, reports: &[Report]) -> Option<String> {
-        let Some(report) = self.report(change, reports) else {
-            return bus::trace::current_traceparent();
-        };
-        let span = tracing::info_span!("map report", otel.kind = "internal");
-        // Fails only where nothing traces.
-        let _ = span.set_parent(report.clone());
-        span.in_scope(bus::trace::current_traceparent)
-            .or_else(|| traceparent(report))
+    /// The trace that a change goes on with: that of the report that brought it about, so that a poll and what people see
+    /// of it are one trace.
+    pub(crate) fn of(&self, change: &Change, reports: &[Report]) -> Context {
+        self.report(change, reports)
+            .cloned()
+            .unwrap_or_else(bus::trace::current)
     }
 
     /// The trace of the report that brought about `change`: the one its subject was last changed by, else the newest
@@ -106,14 +100,6 @@ impl Traces {
         let sequence = order.or_else(newest)?.sequence;
         self.0.get(&sequence)
     }
-}
-
-/// A context in the form of W3C Trace Context: for a process that traces nothing itself and only hands on.
-fn traceparent(context: &Context) -> Option<String> {
-    let span = context.span().span_context().clone();
-    let flags = span.trace_flags().to_u8();
-    span.is_valid()
-        .then(|| format!("00-{}-{}-{flags:02x}", span.trace_id(), span.span_id()))
 }
 
 /// How far the observer's clock may be ahead of ours. A report from later than that would make all after it stale and
@@ -206,7 +192,16 @@ mod tests {
             ))
         };
         let traces = Traces(HashMap::from([(3, context(3)), (4, context(4))]));
-        let trace = |trace: u128| Some(format!("00-{trace:032x}-0000000000000007-01"));
+        let trace_of = |change: &Change, reports: &[Report]| {
+            u128::from_be_bytes(
+                traces
+                    .of(change, reports)
+                    .span()
+                    .span_context()
+                    .trace_id()
+                    .to_bytes(),
+            )
+        };
         let reports: Vec<Report> = [3, 4]
             .map(|sequence| {
                 RawReport::decode(&alive(TOOLBOX))
@@ -237,8 +232,8 @@ mod tests {
             version: 2,
             at: Timestamp::UNIX_EPOCH,
         };
-        assert_eq!(traces.of(&server, &reports), trace(3));
-        assert_eq!(traces.of(&removed, &reports), trace(4));
-        assert_eq!(traces.of(&Change::Toolbox(Box::new(toolbox)), &reports), None);
+        assert_eq!(trace_of(&server, &reports), 3);
+        assert_eq!(trace_of(&removed, &reports), 4);
+        assert_eq!(trace_of(&Change::Toolbox(Box::new(toolbox)), &reports), 0);
     }
 }

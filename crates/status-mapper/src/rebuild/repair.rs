@@ -75,7 +75,7 @@ pub(crate) async fn repair(
             Comparison::StreamBehind => events.extend(toolbox_event(row, &damage(heard, state))),
             Comparison::RowBehind(told) => {
                 let (row, change) = reissue::renumbered_toolbox(row.clone(), told, now);
-                decisions.take_toolbox(row, &change, None)?;
+                decisions.take_toolbox(row, &change)?;
             }
         }
     }
@@ -85,7 +85,7 @@ pub(crate) async fn repair(
             Comparison::StreamBehind => events.extend(server_event(row, &damage(heard, state))),
             Comparison::RowBehind(told) => {
                 let (row, change) = reissue::renumbered(row.clone(), told, now);
-                decisions.take_server(row, &[change], None)?;
+                decisions.take_server(row, &[change])?;
             }
         }
     }
