@@ -47,6 +47,21 @@ impl Delivery {
         trace::extract(&self.headers)
     }
 
+    /// A message as a stream would deliver it for the first time, without one: to measure what becomes of it.
+    pub fn made(subject: String, body: Bytes, sequence: u64) -> Self {
+        Self {
+            subject,
+            body,
+            sequence,
+            deliveries: 1,
+            published_at: Timestamp::UNIX_EPOCH,
+            pending: 0,
+            headers: Arc::default(),
+            reply: None,
+            place: sequence,
+        }
+    }
+
     /// A message that a consumer delivered; otherwise the message back.
     ///
     /// Only what bears a JetStream reply subject is one. Everything else in an inbox is the server speaking for

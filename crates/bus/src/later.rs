@@ -42,8 +42,8 @@ impl Bus {
     /// Has `message` sent to `target` at `at`, replacing what `schedule` held. Both subjects must be of one stream that
     /// takes schedules.
     ///
-    /// The message bears no id, no time and no trace: whatever the schedule's headers said would be said again by the one
-    /// that is sent.
+    /// The message bears no id and no time: whatever the schedule's headers say is said again by the one that is sent. So
+    /// is the trace, which goes on with it.
     ///
     /// # Errors
     /// [`BusError::Conflict`] where another message was `before`, and those of publishing.
@@ -73,7 +73,7 @@ impl Bus {
                 HeaderValue::from(sequence),
             );
         }
-        self.publish_raw(schedule, map, encode(message)?).await
+        self.publish_traced(schedule, map, encode(message)?).await
     }
 
     /// What lies under a subject from a sequence on, in order, at most `limit`.

@@ -71,6 +71,7 @@ mod inspect;
 mod intake;
 mod later;
 mod line;
+mod log;
 mod metrics;
 mod micro;
 mod one_use;

@@ -60,7 +60,7 @@ pub(crate) fn process(spec: &ConsumerSpec, delivery: &Delivery) -> Span {
         messaging.destination.template = pattern,
         messaging.destination.name = delivery.subject,
         messaging.consumer.group.name = spec.name,
-        messaging.message.redeliveries = delivery.deliveries.saturating_sub(1),
+        messaging.message.redeliveries = i64::from(delivery.deliveries.saturating_sub(1)),
     );
     if !span.is_none() {
         trace::adopt(&span, delivery.trace_context());
@@ -85,7 +85,7 @@ pub(crate) fn process_batch(spec: &ConsumerSpec, deliveries: &[Delivery]) -> Spa
         messaging.operation.name = "process",
         messaging.destination.template = pattern,
         messaging.consumer.group.name = spec.name,
-        messaging.batch.message_count = deliveries.len(),
+        messaging.batch.message_count = integer(deliveries.len()),
     );
     if !span.is_none() {
         for delivery in deliveries {
@@ -161,6 +161,11 @@ fn fail(error: &'static str) {
     let span = Span::current();
     span.record("otel.status_code", "ERROR");
     span.record("error.type", error);
+}
+
+/// A number as an attribute's: those are signed, and all else becomes text.
+fn integer(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 fn pattern(subject: &str) -> &'static str {

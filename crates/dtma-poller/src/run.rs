@@ -114,6 +114,14 @@ pub async fn run(config: Config, lifecycle: Lifecycle) -> anyhow::Result<()> {
         shutdown: shutdown.clone(),
     }));
 
+    tasks.spawn("log", {
+        let (bus, shutdown) = (bus.clone(), shutdown.clone());
+        async move {
+            Ok(bus
+                .answer_log_changes("dtma-poller", shutdown, service::log)
+                .await?)
+        }
+    });
     tasks.spawn("registry", {
         let (timetable, bus, shutdown) = (Arc::clone(&timetable), bus.clone(), shutdown.clone());
         async move { timetable.follow(&bus, shutdown).await }

@@ -103,9 +103,9 @@ async fn a_report_belongs_to_its_trace_and_nothing_tells_a_secret() {
 
     let spans = exporter.get_finished_spans().unwrap();
     for (traceparent, name, kind) in [
-        (polled, "poll", SpanKind::Client),
-        (pushed, "heartbeat", SpanKind::Server),
-        (commanded, "command", SpanKind::Client),
+        (polled, "poll", SpanKind::Internal),
+        (pushed, "POST /heartbeat", SpanKind::Server),
+        (commanded, "command", SpanKind::Internal),
     ] {
         let trace = traceparent.split('-').nth(1).unwrap();
         let span = spans

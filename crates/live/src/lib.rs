@@ -23,6 +23,8 @@
 
 mod departed;
 mod fleet;
+#[cfg(test)]
+mod hot_path;
 mod metrics;
 mod picture;
 mod reach;

@@ -127,7 +127,7 @@ impl Index {
 
     /// Hands an event to all whom it concerns; how many older ones it took the place of.
     fn hand_out(&self, told: &Arc<Told>) -> u64 {
-        let mut readers = 0_u64;
+        let mut readers = 0_i64;
         let owner = Viewer::Account(told.account);
         let (by_kind, named) = match told.topic {
             Topic::Server(server) => (&self.all, self.named.get(&server)),

@@ -175,9 +175,14 @@ async fn follow(
             config.webhooks.clone(),
             shutdown.clone(),
         )),
+        log_changes(bus.clone(), shutdown),
         watch(bus, fleet, readiness, lifecycle, url),
     )?;
     Ok(())
+}
+
+async fn log_changes(bus: Bus, shutdown: CancellationToken) -> anyhow::Result<()> {
+    Ok(bus.answer_log_changes("notifier", shutdown, service::log).await?)
 }
 
 async fn connect(config: &Config) -> anyhow::Result<(Bus, bus::Tickets)> {

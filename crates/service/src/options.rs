@@ -54,9 +54,19 @@ pub struct HttpOptions {
     pub listen: SocketAddr,
 }
 
+/// The variables that traces are set up by, for helps.
+pub const TELEMETRY_HELP: &str = "\
+Traces are exported over OTLP (http/protobuf) by the standard variables:
+  OTEL_EXPORTER_OTLP_ENDPOINT    where to, for instance http://collector:4318; unset: no traces
+  OTEL_EXPORTER_OTLP_HEADERS     with which headers
+  OTEL_TRACES_EXPORTER           otlp or none
+  OTEL_TRACES_SAMPLER, …_ARG     which; what fails and what changes is kept in any case
+  OTEL_PROPAGATORS               tracecontext or none
+  OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, OTEL_BSP_…, OTEL_SDK_DISABLED";
+
 /// What a process says of itself.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Telemetry")]
+#[command(next_help_heading = "Telemetry", after_help = TELEMETRY_HELP)]
 pub struct TelemetryOptions {
     /// What to log: a level, or directives such as `info,bus=debug`
     #[arg(long, env = "LOG", default_value = "info,sqlx=warn")]

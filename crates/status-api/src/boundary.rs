@@ -29,6 +29,8 @@ pub(crate) async fn boundary(State(app): State<App>, request: Request, next: Nex
         .get::<MatchedPath>()
         .map_or("none", MatchedPath::as_str)
         .to_owned();
+    let id = request.extensions().get::<RequestId>().cloned();
+    let request_id = id.as_ref().map(field::display);
     let span = span(&request, method, &route);
     let limit = app
         .bounds
@@ -47,16 +49,30 @@ pub(crate) async fn boundary(State(app): State<App>, request: Request, next: Nex
     };
     let response = answering.instrument(span.clone()).await;
     let status = response.status();
-    span.record("http.response.status_code", status.as_u16());
+    span.record("http.response.status_code", i64::from(status.as_u16()));
     let took = begun.elapsed();
     app.metrics.request(method, &route, status.as_u16(), took);
     let _in = span.enter();
     if status.is_server_error() {
         span.record("otel.status_code", "ERROR");
         span.record("error.type", status.as_str());
-        tracing::warn!(method, route, status = status.as_u16(), ?took, "request failed");
+        tracing::warn!(
+            method,
+            route,
+            status = status.as_u16(),
+            ?took,
+            request_id,
+            "request failed"
+        );
     } else {
-        tracing::debug!(method, route, status = status.as_u16(), ?took, "request answered");
+        tracing::debug!(
+            method,
+            route,
+            status = status.as_u16(),
+            ?took,
+            request_id,
+            "request answered"
+        );
     }
     response
 }

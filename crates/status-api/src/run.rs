@@ -137,6 +137,14 @@ async fn bus_work(
         "present",
         live::run(bus.clone(), app.fleet.clone(), shutdown.clone()),
     );
+    tasks.spawn("log", {
+        let (bus, shutdown) = (bus.clone(), shutdown.clone());
+        async move {
+            Ok(bus
+                .answer_log_changes("status-api", shutdown, service::log)
+                .await?)
+        }
+    });
     tasks.spawn("nats", {
         let shutdown = shutdown.clone();
         async move {

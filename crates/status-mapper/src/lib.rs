@@ -49,6 +49,8 @@ mod departures;
 mod duty;
 mod eyes;
 mod health;
+#[cfg(test)]
+mod hot_path;
 mod ingest;
 mod intents;
 mod metrics;

@@ -49,7 +49,7 @@ pub(crate) fn change(change: &Change, cause: Cause, parent: &Context) -> Span {
             span.record("account.id", display(server.account));
             span.record("toolbox.id", display(server.toolbox));
             span.record("server.id", display(server.id));
-            span.record("status.version", server.version);
+            span.record("status.version", integer(server.version));
             span.record("status.state", server.state.as_str());
             span.record("status.health", server.health.as_str());
         }
@@ -63,12 +63,12 @@ pub(crate) fn change(change: &Change, cause: Cause, parent: &Context) -> Span {
             span.record("account.id", display(account));
             span.record("toolbox.id", display(toolbox));
             span.record("server.id", display(server));
-            span.record("status.version", version);
+            span.record("status.version", integer(*version));
         }
         Change::Toolbox(toolbox) => {
             span.record("account.id", display(toolbox.account));
             span.record("toolbox.id", display(toolbox.id));
-            span.record("status.version", toolbox.version);
+            span.record("status.version", integer(toolbox.version));
             span.record("status.state", toolbox.status.as_str());
         }
     }
@@ -79,6 +79,11 @@ pub(crate) fn change(change: &Change, cause: Cause, parent: &Context) -> Span {
         span.add_link(current.span_context().clone());
     }
     span
+}
+
+/// A number as an attribute's: those are signed, and all else becomes text.
+fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// The span of writing and committing.
@@ -94,7 +99,7 @@ pub(crate) fn transaction(changes: usize) -> Span {
         error.type = Empty,
         db.system.name = "postgresql",
         db.query.summary = "UPDATE account_tool_instances INSERT status_changes COMMIT",
-        status.changes = changes,
+        status.changes = i64::try_from(changes).unwrap_or(i64::MAX),
     )
 }
 

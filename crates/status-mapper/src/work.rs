@@ -85,6 +85,17 @@ pub(crate) async fn run(
         token: mirror.agent_token,
         key: bus::SealingKey::from_base64(&mirror.sealing_key)?,
     };
+    tasks.spawn("log", {
+        let (mut line, shutdown) = (announcer.line.clone(), shutdown.clone());
+        async move {
+            let Some(bus) = line.first(&shutdown).await else {
+                return Ok(());
+            };
+            Ok(bus
+                .answer_log_changes("status-mapper", shutdown, service::log)
+                .await?)
+        }
+    });
     tasks.spawn("bus work", {
         let shutdown = shutdown.clone();
         async move {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::ctl::{
-    Global, act, board, connections, overrides, profiles, refresh, registry, servers, token, toolboxes,
+    Global, act, board, connections, log, overrides, profiles, refresh, registry, servers, token, toolboxes,
     webhooks,
 };
 use crate::{doctor, up, watch};
@@ -184,6 +184,16 @@ pub enum Command {
     ///   statusctl doctor --json | jq '.[] | select(.level == "error")'
     #[command(verbatim_doc_comment)]
     Doctor(doctor::Options),
+    /// Have services log something else for a while
+    ///
+    ///   statusctl log status-mapper info,bus=debug
+    ///   statusctl log all debug --for 2m
+    ///   statusctl log all --reset
+    ///
+    /// All replicas do, and by themselves log again what they were started with when the
+    /// time is over. Asked over NATS.
+    #[command(verbatim_doc_comment)]
+    Log(log::Options),
     /// Profiles of several installations: list, add, use, remove, show
     ///
     /// A profile says where status-api is and where the token comes from: a file, a

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::Verb;
 use crate::cli::{Cli, Command, CommandCommands};
 use crate::ctl::{
-    Context, act, board, connections, overrides, profiles, refresh, registry, servers, token, toolboxes,
+    Context, act, board, connections, log, overrides, profiles, refresh, registry, servers, token, toolboxes,
     webhooks,
 };
 use crate::exit::{Exit, Failure};
@@ -66,6 +66,7 @@ async fn once(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Command(CommandCommands::Show { id, wait }) => act::show(context, id, wait).await?,
         Command::Board(options) => board::run(context, &options).await?,
         Command::Token(options) => token::run(context, &options).await?,
+        Command::Log(options) => log::run(context, &options).await?,
         Command::Profile(what) => profiles::run(context, &what).await?,
         Command::Doctor(options) => return doctor::run(context, &options).await,
         Command::Completions { shell } => {

@@ -17,6 +17,7 @@ pub mod asyncapi;
 mod command;
 mod cursor;
 pub mod headers;
+mod log;
 mod message;
 mod plan;
 mod raw;
@@ -31,6 +32,7 @@ mod webhook;
 
 pub use command::{Command, CommandAction, CommandOutcome, CommandResult};
 pub use cursor::{Cursor, NoCursor};
+pub use log::{LogChange, LogChanged};
 pub use message::{Message, Refused};
 pub use plan::PollPlan;
 pub use raw::{RawContainer, RawCoverage, RawOutcome, RawReason, RawReport, RawSource};

@@ -19,6 +19,7 @@
 //!  webhook.log.v1.{account}.{webhook}        an attempt, as it went               stream WEBHOOK_LOG
 //!  webhook.dead.v1.{account}.{webhook}       a delivery that is given up          stream WEBHOOK_DEAD
 //!  status.wake.v1.{toolbox}                  an intent was written: look now      no stream, lost without harm
+//!  status.log.v1.{service}                   log something else for a while    request and reply
 //!  status.api.v1.{operation}                 a question or command for status-api request and reply
 //! ```
 //!
@@ -63,11 +64,13 @@ pub const WEBHOOK_LOG: &str = "webhook.log.v1.*.*";
 /// All deliveries that were given up.
 pub const WEBHOOK_DEAD: &str = "webhook.dead.v1.*.*";
 
+/// All requests to change what services log.
+pub const LOGS: &str = "status.log.v1.*";
 /// What is asked of status-api.
 pub const API_REQUESTS: &str = "status.api.v1.*";
 
 /// Every pattern of a subject above.
-const PATTERNS: [&str; 17] = [
+const PATTERNS: [&str; 18] = [
     SCHEDULES,
     DUE,
     RAW,
@@ -84,6 +87,7 @@ const PATTERNS: [&str; 17] = [
     WEBHOOK_LOG,
     WEBHOOK_DEAD,
     WAKES,
+    LOGS,
     API_REQUESTS,
 ];
 
@@ -134,6 +138,11 @@ pub fn outcome(toolbox: ToolboxId) -> String {
 /// Where it is said that an intent was written for a toolbox or its servers.
 pub fn wake(toolbox: ToolboxId) -> String {
     format!("status.wake.v1.{toolbox}")
+}
+
+/// Where every replica of a service is asked to log something else.
+pub fn log(service: &str) -> String {
+    format!("status.log.v1.{service}")
 }
 
 /// Where an operation of status-api is asked for.
@@ -277,6 +286,7 @@ mod tests {
             (webhook_dead(account, id), WEBHOOK_DEAD),
             (dead_letter("DTMA_RAW"), DEAD_LETTERS),
             (wake(ToolboxId(id)), WAKES),
+            (log("notifier"), LOGS),
             (api("getServer"), API_REQUESTS),
         ] {
             assert_eq!(pattern_of(&subject), Some(pattern), "{subject}");

@@ -47,6 +47,13 @@ impl Observed {
             .count()
     }
 
+    /// The span of that id.
+    pub(crate) fn span(&self, id: opentelemetry::trace::SpanId) -> SpanData {
+        let spans = self.spans.lock().unwrap();
+        let found = spans.iter().find(|span| span.span_context.span_id() == id);
+        found.unwrap_or_else(|| panic!("no span {id} has ended")).clone()
+    }
+
     /// The span of a consumer's work.
     pub(crate) fn span_of(&self, consumer: &str) -> Option<SpanData> {
         let spans = self.spans.lock().unwrap();

@@ -45,9 +45,12 @@ async fn what_is_published_in_a_span_belongs_to_its_trace() {
         trace_of(&span)
     );
     assert!(event.trace_context().span().span_context().is_remote());
+    let published = observe::everything().span(event.trace_context().span().span_context().span_id());
+    assert_eq!(published.name, "publish dtma.raw.v1.*");
+    assert_eq!(published.span_kind, opentelemetry::trace::SpanKind::Producer);
     assert_eq!(
-        span.in_scope(trace::current_traceparent).as_deref(),
-        Some(traceparent)
+        published.parent_span_id,
+        span.context().span().span_context().span_id()
     );
 }
 
@@ -71,7 +74,10 @@ async fn a_trace_that_was_kept_wins_over_the_present_one() {
     };
     let publish = ground.bus.publish_all(vec![event]);
     publish.instrument(info_span!("relay")).await.remove(0).unwrap();
-    assert_eq!(last(&ground).await.header("traceparent"), Some(KEPT));
+    let event = last(&ground).await;
+    let published = observe::everything().span(event.trace_context().span().span_context().span_id());
+    assert!(KEPT.contains(&published.span_context.trace_id().to_string()));
+    assert!(KEPT.contains(&published.parent_span_id.to_string()));
 }
 
 #[tokio::test]
@@ -133,8 +139,13 @@ async fn a_handler_works_in_the_trace_of_its_message() {
     })
     .await;
     let processing = processing.unwrap();
-    assert_eq!(processing.name, "process DTMA_RAW");
+    assert_eq!(processing.name, "process dtma.raw.v1.*");
     assert_eq!(processing.span_context.trace_id().to_string(), trace_of(&span));
+    let published = last(&ground).await.trace_context();
+    assert_eq!(
+        processing.parent_span_id,
+        published.span().span_context().span_id()
+    );
     assert_eq!(processing.span_kind, opentelemetry::trace::SpanKind::Consumer);
     let inside = inside.lock().unwrap().clone().unwrap();
     assert!(
@@ -170,4 +181,6 @@ async fn a_batch_is_linked_to_the_traces_of_its_messages() {
         .map(|link| link.span_context.trace_id().to_string())
         .collect();
     assert_eq!(linked, spans.each_ref().map(trace_of));
+    // Also where there is one message: a batch is always a trace of its own.
+    assert_eq!(processing.parent_span_id, opentelemetry::trace::SpanId::INVALID);
 }

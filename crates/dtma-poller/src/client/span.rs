@@ -19,14 +19,14 @@ pub(super) fn request(method: &Method, route: &'static str, base: &Url) -> Span 
         http.response.status_code = Empty,
         url.template = route,
         server.address = base.host_str(),
-        server.port = base.port_or_known_default(),
+        server.port = base.port_or_known_default().map(i64::from),
     )
 }
 
 /// An answer came.
 pub(super) fn answered(status: StatusCode) {
     let span = Span::current();
-    span.record("http.response.status_code", status.as_u16());
+    span.record("http.response.status_code", i64::from(status.as_u16()));
     if status.is_client_error() || status.is_server_error() {
         span.record("error.type", status.as_str());
     }

@@ -132,7 +132,7 @@ impl Heartbeats {
         };
         self.metrics.heartbeat(status.as_u16(), label);
         let span = tracing::Span::current();
-        span.record("http.response.status_code", status.as_u16());
+        span.record("http.response.status_code", i64::from(status.as_u16()));
         // A stranger's mistakes are his own, and would be kept by the thousand.
         if status.is_server_error() {
             span.record("otel.status_code", "ERROR");

@@ -14,6 +14,8 @@ use domain::AccountId;
 use jiff::Timestamp;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 use wire::{WebhookAttempt, WebhookDeadLetter, WebhookDelivery, WebhookOutcome, headers, subjects};
 
 use crate::clock::now;
@@ -114,7 +116,9 @@ async fn carry_out(hooks: &Hooks, endpoint: &Endpoint, delivery: WebhookDelivery
         return put_off(hooks, &delivery, after(now(), BUSY), "busy").await;
     };
     let (began, at) = (Instant::now(), now());
-    let answer = post(hooks, endpoint, &delivery, at).await;
+    let answer = post(hooks, endpoint, &delivery, at)
+        .instrument(span(endpoint, &delivery))
+        .await;
     let took = began.elapsed();
     if answer.refused {
         hooks.metrics.refused();
@@ -159,7 +163,36 @@ async fn post(hooks: &Hooks, endpoint: &Endpoint, delivery: &WebhookDelivery, at
             Err(_) => return failed("a header cannot be written"),
         };
     }
-    hooks.client.post(url, map, delivery.payload.clone(), at).await
+    // The receiver's part of the trace hangs on this attempt.
+    let traceparent = bus::trace::current_traceparent().and_then(|text| HeaderValue::try_from(text).ok());
+    if let Some(traceparent) = traceparent {
+        map.insert(HeaderName::from_static("traceparent"), traceparent);
+    }
+    let answer = hooks.client.post(url, map, delivery.payload.clone(), at).await;
+    let span = Span::current();
+    if let Some(status) = answer.status {
+        span.record("http.response.status_code", i64::from(status));
+    }
+    if !answer.is_success() {
+        span.record("otel.status_code", "ERROR");
+    }
+    answer
+}
+
+/// The span of an attempt, by OpenTelemetry's conventions for HTTP clients. Without the path of the URL, which may be as
+/// good as a password.
+fn span(endpoint: &Endpoint, delivery: &WebhookDelivery) -> Span {
+    tracing::info_span!(
+        "POST",
+        otel.kind = "client",
+        otel.status_code = Empty,
+        http.request.method = "POST",
+        http.request.resend_count = i64::from(delivery.attempts),
+        http.response.status_code = Empty,
+        server.address = endpoint.url.as_ref().and_then(url::Url::host_str),
+        webhook.id = %delivery.webhook_id,
+        webhook.delivery.id = %delivery.delivery_id,
+    )
 }
 
 /// Writes down what came of an attempt, and what comes next.

@@ -154,8 +154,10 @@ fn is_worth(span: &SpanData) -> bool {
     matches!(span.status, Status::Error { .. }) || priority(&span.attributes).is_some_and(|it| it > 0)
 }
 
-/// Exporters take only what is sampled.
-fn as_sampled(span: SpanData) -> SpanData {
+/// Exporters take only what is sampled, and of an attribute one value: that it told nothing alone is over.
+fn as_sampled(mut span: SpanData) -> SpanData {
+    span.attributes
+        .retain(|one| one.key.as_str() != PRIORITY || one.value != Value::I64(0));
     let context = &span.span_context;
     let span_context = SpanContext::new(
         context.trace_id(),
@@ -275,6 +277,9 @@ mod tests {
         assert_eq!(names(&exporter), [""; 0]);
         batch(true);
         assert_eq!(names(&exporter), ["child", "root", "batch"]);
+        let spans = exporter.get_finished_spans().unwrap();
+        let batch = spans.last().unwrap();
+        assert_eq!(batch.attributes, [KeyValue::new(PRIORITY, 1)], "each once");
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //! While the database is away the batch in hand is held, and nothing more is pulled: no delivery is counted, so however
 //! long the outage, nothing becomes a dead letter for it.
 
-mod batch;
+pub(crate) mod batch;
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};

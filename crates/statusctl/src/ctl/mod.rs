@@ -8,6 +8,7 @@ pub mod board;
 pub mod connections;
 mod context;
 mod failures;
+pub mod log;
 pub mod overrides;
 pub mod profiles;
 pub mod refresh;

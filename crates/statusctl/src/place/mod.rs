@@ -10,6 +10,7 @@
 //! A token goes only where it belongs: one that comes with a profile is never sent to a URL from elsewhere.
 
 pub mod environment;
+mod nats;
 pub mod profiles;
 mod resolve;
 mod token;

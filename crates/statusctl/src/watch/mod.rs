@@ -11,14 +11,14 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use bus::{Bus, BusOptions, From as Begin};
+use bus::{Bus, From as Begin};
 use tokio_util::sync::CancellationToken;
 use wire::{streams, subjects};
 
 use crate::ctl::Context;
 use crate::ctl::servers::Filters;
 use crate::exit::Failure;
-use crate::place::{Installation, NatsAccess};
+use crate::place::Installation;
 
 /// What to watch, and how to show it.
 #[derive(Debug, Clone, clap::Args)]
@@ -51,7 +51,7 @@ pub async fn run(context: &Context, options: Options, shutdown: CancellationToke
     match &installation.nats {
         Some(nats) => {
             let bus = tokio::select! {
-                connected = connect(nats) => connected?,
+                connected = nats.connect() => connected?,
                 () = shutdown.cancelled() => return Ok(()),
             };
             over_nats(context, &bus, &options, as_lines, shutdown).await
@@ -97,17 +97,6 @@ async fn over_http(
     } else {
         poll.live_table(shutdown).await
     }
-}
-
-async fn connect(nats: &NatsAccess) -> Result<Bus, Failure> {
-    let connecting = Bus::connect_once(BusOptions {
-        token: nats.token.clone(),
-        credentials: nats.credentials.clone(),
-        ..BusOptions::new(nats.url.clone(), "statusctl")
-    });
-    connecting
-        .await
-        .map_err(|error| Failure::unreachable(error.to_string()))
 }
 
 fn subjects_of(options: &Options) -> Vec<String> {
