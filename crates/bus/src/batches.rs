@@ -72,7 +72,7 @@ where
         if !batch.is_empty() {
             let handling = async {
                 let verdicts = handler(&batch).await;
-                verdicts.iter().for_each(spans::settle);
+                spans::settle_all(&verdicts);
                 verdicts
             };
             let handling = handling.instrument(spans::process_batch(spec, &batch));

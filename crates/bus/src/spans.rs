@@ -148,6 +148,13 @@ pub(crate) fn settle(verdict: &Verdict) {
     }
 }
 
+/// The same of a batch: one that failed tells of all.
+pub(crate) fn settle_all(verdicts: &[Verdict]) {
+    if let Some(failed) = verdicts.iter().find(|it| **it != Verdict::Done) {
+        settle(failed);
+    }
+}
+
 /// Marks the current span as one that failed, where it did.
 pub(crate) fn result<T>(result: &Result<T, BusError>) {
     match result {

@@ -15,7 +15,7 @@ use wire::{Cursor, ServerStatus, StatusEvent, ToolboxEvent};
 
 use crate::metrics::Metrics;
 use crate::picture::{Picture, Taken};
-use crate::told::{Event, Fate, Told};
+use crate::told::{self, Event, Fate, Told};
 use crate::watch::{News, Watch};
 
 /// The present of everything. Cheap to clone; clones share it.
@@ -237,8 +237,26 @@ impl Fleet {
         });
     }
 
-    /// Takes in a message that a whole picture is followed by. `false`: as much is known.
-    pub(crate) fn take(&self, event: Event, told: Told) -> bool {
+    /// Takes in a message that a whole picture is followed by, and tells who watches. `false`: as much is known; `None`: it
+    /// cannot be read.
+    pub fn take_in(&self, delivery: &Delivery, epoch: u64) -> Option<bool> {
+        // One span for all who watch: a reader more must cost a pointer and no span, and all are told by the same bytes, with
+        // one `traceparent`.
+        let watched = self.0.watch.is_some();
+        let deliver = if watched {
+            bus::trace::deliver(delivery)
+        } else {
+            Span::none()
+        };
+        let _in = deliver.enter();
+        let Some((event, told)) = told::read(delivery, epoch) else {
+            self.pass(delivery.sequence, delivery.published_at);
+            return None;
+        };
+        Some(self.take(event, told))
+    }
+
+    fn take(&self, event: Event, told: Told) -> bool {
         let cursor = told.cursor;
         let mut picture = self.write();
         picture.passed(cursor.sequence, told.published_at);
@@ -251,19 +269,8 @@ impl Fleet {
         taken.newer
     }
 
-    /// The span of passing an event on to all who watch; none, where nobody does.
-    ///
-    /// One for all of them: a reader more must cost a pointer and no span, and all are told by the same bytes, with one
-    /// `traceparent`.
-    pub(crate) fn deliver(&self, delivery: &Delivery) -> Span {
-        if self.0.watch.is_none() {
-            return Span::none();
-        }
-        bus::trace::deliver(delivery)
-    }
-
     /// Passes over a message that cannot be read.
-    pub(crate) fn pass(&self, sequence: u64, published_at: Timestamp) {
+    fn pass(&self, sequence: u64, published_at: Timestamp) {
         self.write().passed(sequence, published_at);
     }
 

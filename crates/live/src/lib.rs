@@ -23,8 +23,6 @@
 
 mod departed;
 mod fleet;
-#[cfg(test)]
-mod hot_path;
 mod metrics;
 mod picture;
 mod reach;

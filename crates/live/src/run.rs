@@ -9,7 +9,6 @@ use domain::{AccountId, ConnectionId, ServerId};
 use futures_util::StreamExt as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::Span;
 use wire::{ConnectionEntry, Cursor, streams};
 
 use crate::fleet::{self, Fleet};
@@ -46,40 +45,33 @@ async fn statuses(bus: Bus, fleet: Fleet, shutdown: CancellationToken) -> anyhow
                 begun = Some(Picture::begun(position));
             }
             Step::Message(delivery) => {
-                let (sequence, at) = (delivery.sequence, delivery.published_at);
-                // What stood there already is told to nobody but who asks for it.
-                let deliver = if begun.is_none() {
-                    fleet.deliver(&delivery)
-                } else {
-                    Span::none()
-                };
-                let _in = deliver.enter();
-                let outcome = match (told::read(&delivery, epoch), &mut begun) {
-                    (None, begun) => {
-                        match begun {
-                            Some(picture) => picture.passed(sequence, at),
-                            None => fleet.pass(sequence, at),
-                        }
-                        if let Some(held_back) = throttle.pass() {
-                            let Delivery {
-                                subject, sequence, ..
-                            } = &delivery;
-                            tracing::warn!(
-                                subject,
-                                sequence,
-                                held_back,
-                                "a status event cannot be read; skipped"
-                            );
-                        }
-                        "undecodable"
+                let taken = match &mut begun {
+                    None => fleet.take_in(&delivery, epoch),
+                    // What stood there already is told to nobody but who asks for it.
+                    Some(picture) => {
+                        picture.passed(delivery.sequence, delivery.published_at);
+                        told::read(&delivery, epoch)
+                            .map(|(event, told)| fleet::take(picture, event, told).newer)
                     }
-                    (Some((event, told)), Some(picture)) => {
-                        picture.passed(sequence, at);
-                        outcome(fleet::take(picture, event, told).newer)
-                    }
-                    (Some((event, told)), None) => outcome(fleet.take(event, told)),
                 };
-                fleet.metrics().event(outcome);
+                if taken.is_none()
+                    && let Some(held_back) = throttle.pass()
+                {
+                    let Delivery {
+                        subject, sequence, ..
+                    } = &delivery;
+                    tracing::warn!(
+                        subject,
+                        sequence,
+                        held_back,
+                        "a status event cannot be read; skipped"
+                    );
+                }
+                fleet.metrics().event(match taken {
+                    None => "undecodable",
+                    Some(true) => "taken",
+                    Some(false) => "stale",
+                });
             }
             Step::Present => {
                 if let Some(picture) = begun.take() {
@@ -122,10 +114,6 @@ async fn position(bus: &Bus, shutdown: &CancellationToken) -> anyhow::Result<Opt
             () = tokio::time::sleep(AGAIN) => {}
         }
     }
-}
-
-fn outcome(taken: bool) -> &'static str {
-    if taken { "taken" } else { "stale" }
 }
 
 /// Follows who is connected to what.

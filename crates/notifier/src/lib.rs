@@ -42,6 +42,8 @@ mod ending;
 mod events;
 mod frame;
 mod gate;
+#[cfg(test)]
+mod hot_path;
 mod hub;
 mod inbound;
 mod metrics;

@@ -56,7 +56,7 @@ fn rows() -> Rows {
     let row = |toolbox: u128| {
         let (toolbox_id, account) = (ToolboxId(id(toolbox, 0)), AccountId(Uuid::from_u128(1)));
         let server = |container: u128| {
-            let name = InstanceName::new(format!("mcp-{container}")).unwrap();
+            let name = InstanceName::new(&format!("mcp-{container}")).unwrap();
             Server::new(ServerId(id(toolbox, container)), toolbox_id, account, name)
         };
         let servers = (1..=CONTAINERS).map(server).collect();

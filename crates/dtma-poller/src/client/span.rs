@@ -25,11 +25,14 @@ pub(super) fn request(method: &Method, route: &'static str, base: &Url) -> Span 
 
 /// An answer came.
 pub(super) fn answered(status: StatusCode) {
+    Span::current().record("http.response.status_code", i64::from(status.as_u16()));
+}
+
+/// The answer is no success, and nobody looks further into it.
+pub(super) fn refused(status: StatusCode) {
     let span = Span::current();
-    span.record("http.response.status_code", i64::from(status.as_u16()));
-    if status.is_client_error() || status.is_server_error() {
-        span.record("error.type", status.as_str());
-    }
+    span.record("otel.status_code", "ERROR");
+    span.record("error.type", status.as_str());
 }
 
 /// Nothing that can be used came of it.

@@ -101,6 +101,9 @@ impl Client {
         };
         let status = response.status();
         span::answered(status);
+        if !status.is_success() {
+            span::refused(status);
+        }
         // Read to its end in any case, so that the connection serves the next request.
         let body = timeout(BODY, read(response, verb.route(), ERROR_BODY)).await;
         let said = body

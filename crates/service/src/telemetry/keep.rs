@@ -154,10 +154,12 @@ fn is_worth(span: &SpanData) -> bool {
     matches!(span.status, Status::Error { .. }) || priority(&span.attributes).is_some_and(|it| it > 0)
 }
 
-/// Exporters take only what is sampled, and of an attribute one value: that it told nothing alone is over.
+/// Exporters take only what is sampled, and of an attribute one value: the last.
 fn as_sampled(mut span: SpanData) -> SpanData {
-    span.attributes
-        .retain(|one| one.key.as_str() != PRIORITY || one.value != Value::I64(0));
+    if let Some(priority) = priority(&span.attributes) {
+        span.attributes.retain(|one| one.key.as_str() != PRIORITY);
+        span.attributes.push(KeyValue::new(PRIORITY, priority));
+    }
     let context = &span.span_context;
     let span_context = SpanContext::new(
         context.trace_id(),
@@ -269,6 +271,7 @@ mod tests {
             let batch = Context::new().with_span(span);
             family(&tracer, &batch, |_| {});
             if worth {
+                batch.span().set_attribute(KeyValue::new(PRIORITY, 1));
                 batch.span().set_attribute(KeyValue::new(PRIORITY, 1));
             }
             batch.span().end();

@@ -238,7 +238,7 @@ async fn test() {
         .crash_container(toolbox.id, &server.name, 137, true)
         .unwrap();
     assert_eq!(stack.sim.heartbeat_now(toolbox.id).await.unwrap(), 204);
-    let told = browser.until("error").await;
+    let told = browser.until("stopped").await;
     let line = sink.line(&told.span, None).await;
     let root = line.last().unwrap();
     // A poll may have come first: both are right, and each has its own root.

@@ -184,6 +184,8 @@ impl Process {
                 &address,
                 "--log",
                 &log,
+                "--log-format",
+                "json",
             ])
             .args(more)
             .env("OTEL_EXPORTER_OTLP_ENDPOINT", otlp)

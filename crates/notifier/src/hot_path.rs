@@ -1,30 +1,21 @@
-//! `scripts/bench telemetry`: what an event costs from its bytes to all who watch, where nothing is traced. The script counts
+//! `scripts/bench telemetry`: what an event costs from its bytes into the inboxes of a hundred readers, where nothing is traced. The script counts
 //! the instructions of `measured`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
+use access::Viewer;
 use domain::{AccountId, ServerId};
 use jiff::Timestamp;
+use live::Fleet;
 use uuid::Uuid;
 use wire::{ServerStatus, StatusEvent, subjects};
 
-use crate::told;
-use crate::{Fleet, News, Watch};
+use crate::hub::Hub;
 
-/// Events.
-const EVENTS: u64 = 500;
-
-#[derive(Debug, Default)]
-struct Counting(AtomicU64);
-
-impl Watch for Counting {
-    fn told(&self, news: News<'_>) {
-        if let News::Told(_) = news {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
+/// Events, each of a server of its own.
+const EVENTS: u64 = 200;
+/// Who watches all of them.
+const READERS: usize = 100;
 
 fn delivery(number: u64) -> bus::Delivery {
     let (server, account) = (Uuid::from_u128(u128::from(number)), Uuid::from_u128(1));
@@ -53,14 +44,11 @@ fn delivery(number: u64) -> bus::Delivery {
     bus::Delivery::made(subject, serde_json::to_vec(&event).unwrap().into(), number)
 }
 
-/// What is done with each event that is followed, as `run` does it.
+/// What is done with each event that is followed.
 #[inline(never)]
 fn measured(fleet: &Fleet, deliveries: &[bus::Delivery]) {
     for delivery in deliveries {
-        let deliver = fleet.deliver(delivery);
-        let _in = deliver.enter();
-        let (event, told) = told::read(delivery, 1).unwrap();
-        fleet.take(event, told);
+        assert_eq!(fleet.take_in(delivery, 1), Some(true));
     }
 }
 
@@ -74,9 +62,15 @@ fn instructions() {
     #[expect(clippy::disallowed_methods, reason = "how the script says what is measured")]
     let bare = std::env::var("HOT_PATH").is_ok_and(|what| what == "bare");
     let _telemetry = (!bare).then(|| service::Telemetry::start("hot-path", &options).unwrap());
-    let watching = Arc::new(Counting::default());
-    let fleet = Fleet::watched(watching.clone());
+    let hub = Hub::default();
+    let fleet = Fleet::watched(Arc::new(hub.clone()));
+    for _ in 0..READERS {
+        let reader = hub.join(Viewer::All);
+        hub.change(|index| index.all(&reader));
+    }
     let deliveries: Vec<_> = (1..=EVENTS).map(delivery).collect();
     measured(&fleet, &deliveries);
-    assert_eq!(watching.0.load(Ordering::Relaxed), EVENTS);
+    let events = usize::try_from(EVENTS).unwrap();
+    assert!(hub.waiting().iter().all(|waiting| waiting.pending == events));
+    assert_eq!(hub.waiting().len(), READERS);
 }
