@@ -16,7 +16,8 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::disallowed_methods,
-    reason = "a test may panic and has a clock"
+    clippy::print_stderr,
+    reason = "a test may panic and tell why, and has a clock"
 )]
 
 mod sink;
