@@ -11,7 +11,7 @@ use async_nats::{HeaderMap, HeaderName, HeaderValue, header};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
-use tracing::{Instrument as _, Span};
+use tracing::Instrument as _;
 use wire::{Message, headers};
 
 use crate::{Bus, BusError, spans, trace};
@@ -184,7 +184,7 @@ impl Bus {
         }
         match &event.traceparent {
             // A process that traces nothing hands on what it was given.
-            Some(traceparent) if Span::current().is_none() => put(
+            Some(traceparent) if trace::current_traceparent().is_none() => put(
                 HeaderName::from_static(trace::TRACEPARENT),
                 "the traceparent",
                 traceparent,

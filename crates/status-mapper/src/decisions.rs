@@ -101,11 +101,8 @@ impl Decisions {
         let id = clock::new_id();
         let span = spans::change(change, cause, trace);
         // A process that traces nothing hands on what it was given.
-        let traceparent = if span.is_none() {
-            bus::trace::traceparent_of(trace)
-        } else {
-            bus::trace::traceparent_of(&bus::trace::context_of(&span))
-        };
+        let own = bus::trace::traceparent_of(&bus::trace::context_of(&span));
+        let traceparent = own.or_else(|| bus::trace::traceparent_of(trace));
         self.writes
             .changes
             .push(ChangeRow::new(id, change, envelope(change, traceparent)?));
