@@ -36,6 +36,7 @@ pub use connections::{Connection, Connections};
 pub use denied::Denied;
 pub use domain::ConnectionId;
 pub use keys::Keeper;
+pub use metrics::METRICS;
 pub use mint::{NewToken, mint};
 pub use options::{AccessOptions, AdminClaim};
 pub use principal::{Principal, Role, Viewer};

@@ -1,42 +1,40 @@
-//! What is counted. Names are those of the meter; the Prometheus page writes `_` for `.` and adds `_total`.
+//! What is counted.
 
-use std::fmt;
+use instruments::{Counter, Label, Metric};
+use opentelemetry::global;
 
-use opentelemetry::metrics::Counter;
-use opentelemetry::{KeyValue, global};
+instruments::declare! {
+    FETCHES = Metric::counter("access.jwks.fetches", "{fetch}", "Fetches of the keys that tokens are signed with")
+        .by(&[Label::of("outcome", &["ok", "unreachable", "status", "too_large", "unreadable", "no_usable_key"])]);
+    DENIED = Metric::counter("access.denied", "{token}", "Tokens that were turned down")
+        .by(&[Label::of("reason", &[
+            "malformed", "algorithm", "unknown_key", "signature", "no_expiry", "expired", "not_yet_valid", "audience",
+            "issuer", "role", "subject", "keys_unavailable",
+        ])]);
+}
 
 /// The instruments. Clones share them.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct Metrics {
-    fetches: Counter<u64>,
-    denied: Counter<u64>,
+    fetches: Counter,
+    denied: Counter,
 }
 
 impl Metrics {
     /// The instruments of the process's meter.
     pub(crate) fn new() -> Self {
         let meter = global::meter("access");
-        let counter = |name, text| meter.u64_counter(name).with_description(text).build();
         Self {
-            fetches: counter(
-                "access.jwks.fetches",
-                "Fetches of the keys that tokens are signed with, by outcome",
-            ),
-            denied: counter("access.denied", "Tokens that were turned down, by reason"),
+            fetches: FETCHES.in_counter(&meter),
+            denied: DENIED.in_counter(&meter),
         }
     }
 
     pub(crate) fn fetched(&self, outcome: &'static str) {
-        self.fetches.add(1, &[KeyValue::new("outcome", outcome)]);
+        self.fetches.add(1, [outcome]);
     }
 
     pub(crate) fn denied(&self, reason: &'static str) {
-        self.denied.add(1, &[KeyValue::new("reason", reason)]);
-    }
-}
-
-impl fmt::Debug for Metrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Metrics")
+        self.denied.add(1, [reason]);
     }
 }

@@ -13,7 +13,7 @@ use wire::streams::ConsumerSpec;
 
 use crate::policy::Policy;
 use crate::source::{Event, Origin, Source};
-use crate::{Bus, BusError, Delivery, Verdict, spans};
+use crate::{Bus, BusError, Delivery, Verdict, backlog, spans};
 
 /// Wait before a message comes again for which a handler returned no verdict.
 const NO_VERDICT: Duration = Duration::from_secs(1);
@@ -43,7 +43,9 @@ where
     F: AsyncFnMut(&[Delivery]) -> Vec<Verdict>,
 {
     let hands = Hands::new(bus, spec, max, linger);
-    batches(bus.clone(), spec, hands, shutdown, handler)
+    let taking = batches(bus.clone(), spec, hands, shutdown, handler);
+    let bus = bus.clone();
+    async move { backlog::measured(&bus, spec, taking).await }
 }
 
 async fn batches<F>(

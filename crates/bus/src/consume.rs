@@ -10,7 +10,7 @@ use wire::streams::ConsumerSpec;
 
 use crate::policy::Policy;
 use crate::source::{Event, Origin, Source};
-use crate::{Bus, BusError, Delivery, Verdict, spans};
+use crate::{Bus, BusError, Delivery, Verdict, backlog, spans};
 
 /// Takes messages of a shared durable consumer, each through `handler`, at most `concurrency` at once (at least 1).
 ///
@@ -22,6 +22,20 @@ use crate::{Bus, BusError, Delivery, Verdict, spans};
 /// Only what no waiting heals: [`BusError::Differs`] for the consumer or its stream, [`BusError::Closed`], or a
 /// request that the server will never grant. What is under way is finished first.
 pub async fn consume<F, Fut>(
+    bus: &Bus,
+    spec: &'static ConsumerSpec,
+    concurrency: usize,
+    shutdown: CancellationToken,
+    handler: F,
+) -> Result<(), BusError>
+where
+    F: Fn(Delivery) -> Fut,
+    Fut: Future<Output = Verdict>,
+{
+    backlog::measured(bus, spec, taken(bus, spec, concurrency, shutdown, handler)).await
+}
+
+async fn taken<F, Fut>(
     bus: &Bus,
     spec: &'static ConsumerSpec,
     concurrency: usize,

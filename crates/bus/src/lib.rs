@@ -57,6 +57,7 @@
 //! has to be anyway.
 
 mod api;
+mod backlog;
 mod backoff;
 mod batches;
 mod bucket;
@@ -107,6 +108,7 @@ pub use follow::{Backlog, From, StreamState};
 pub use inspect::{Found, Inspected, Inspection};
 pub use later::{Before, Kept};
 pub use line::{Dial, Line};
+pub use metrics::METRICS;
 pub use micro::{OperationSpec, ServiceSpec, serve_api};
 pub use options::BusOptions;
 pub use policy::Verdict;

@@ -39,6 +39,7 @@ pub(crate) struct Policy {
 
 impl Policy {
     pub(crate) fn new(bus: &Bus, spec: &'static ConsumerSpec) -> Self {
+        bus.metrics().consumes(spec.stream.name);
         Self {
             bus: bus.clone(),
             spec,

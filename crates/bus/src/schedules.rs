@@ -155,6 +155,7 @@ mod tests {
             &PollPlan {
                 every_seconds: 0,
                 failures: 0,
+                dead_man: false,
                 dialect: None,
             },
         );

@@ -59,6 +59,8 @@ pub struct PollPlan {
     pub every: Duration,
     /// Polls that failed in a row so far.
     pub failures: u32,
+    /// Whether the next poll is the dead-man's switch: made only when a heartbeat that is expected does not come.
+    pub dead_man: bool,
     /// What the agent was found to speak; `None`: not tried yet.
     pub dialect: Option<Dialect>,
 }
@@ -126,6 +128,7 @@ pub fn first_plan(policy: &CadencePolicy, toolbox: ToolboxId, how_many: usize) -
     PollPlan {
         every: Duration::from_secs(1 + hash(toolbox) % window),
         failures: 0,
+        dead_man: false,
         dialect: None,
     }
 }
@@ -149,6 +152,7 @@ where
         Some(interests) => PollPlan {
             every: policy.interval(toolbox, interests),
             failures: 0,
+            dead_man: false,
             dialect,
         },
         None => {
@@ -165,6 +169,7 @@ where
             PollPlan {
                 every: whole_seconds(limit.mul_f64(1.0 - jitter / 4.0)),
                 failures,
+                dead_man: false,
                 dialect,
             }
         }
@@ -192,6 +197,7 @@ pub fn plan_after_heartbeat(
     PollPlan {
         every: whole_seconds(quickest.unwrap_or(policy.dead_man)),
         failures: 0,
+        dead_man: quickest.is_none(),
         dialect,
     }
 }

@@ -437,6 +437,7 @@ fn cadence() {
     let plan = PollPlan {
         every: Duration::from_secs(30),
         failures: 0,
+        dead_man: false,
         dialect: None,
     };
     let after = |statuses: &[DtmaStatus]| {
@@ -503,6 +504,7 @@ fn phases_are_spread() {
     let plan = PollPlan {
         every: Duration::from_secs(300),
         failures: 0,
+        dead_man: false,
         dialect: None,
     };
     let mut seconds = std::collections::BTreeMap::<u64, u32>::new();

@@ -54,6 +54,7 @@ mod run;
 mod timetable;
 
 pub use config::{CadenceOptions, CommandOptions, Config, HeartbeatOptions, PollingOptions, UpkeepOptions};
+pub use metrics::METRICS;
 pub use run::run;
 
 /// The clock and the randomness of the process, handed to whatever needs them.

@@ -24,6 +24,7 @@ pub(crate) fn of_said(toolbox: ToolboxId, source: RawSource, as_of: Timestamp, s
         agent_time: said.agent_time,
         agent_version: said.agent_version,
         next_within_seconds: None,
+        missed_heartbeat: false,
         outcome: said.outcome,
     }
 }
@@ -42,6 +43,7 @@ pub(crate) fn of_failure(
         agent_time: None,
         agent_version: None,
         next_within_seconds: None,
+        missed_heartbeat: false,
         outcome: RawOutcome::Failed {
             reason,
             failures_in_a_row,

@@ -142,6 +142,7 @@ async fn what_is_turned_down_is_counted() {
     let plan = PollPlan {
         every_seconds: 1,
         failures: 0,
+        dead_man: false,
         dialect: None,
     };
     world

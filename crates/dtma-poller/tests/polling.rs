@@ -161,6 +161,7 @@ async fn schedules_follow_the_registry() {
     let plan = PollPlan {
         every_seconds: 3_600,
         failures: 0,
+        dead_man: false,
         dialect: None,
     };
     world
@@ -348,6 +349,7 @@ async fn due_polls_that_make_no_sense_are_survived() {
     let plan = PollPlan {
         every_seconds: 1,
         failures: 0,
+        dead_man: false,
         dialect: None,
     };
     world

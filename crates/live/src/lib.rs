@@ -31,6 +31,7 @@ mod told;
 mod watch;
 
 pub use fleet::Fleet;
+pub use metrics::METRICS;
 pub use picture::Picture;
 pub use run::run;
 pub use told::{Fate, Told, Topic};

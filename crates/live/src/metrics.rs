@@ -1,42 +1,36 @@
-//! What is counted. Names are those of the meter; the Prometheus page writes `_` for `.` and adds `_total`.
+//! What is counted.
 
-use std::fmt;
+use instruments::{Counter, Label, Metric};
+use opentelemetry::global;
 
-use opentelemetry::metrics::Counter;
-use opentelemetry::{KeyValue, global};
+instruments::declare! {
+    EVENTS = Metric::counter("live.events", "{event}", "Events of the status stream, by what became of them")
+        .by(&[Label::of("outcome", &["taken", "stale", "undecodable"])]);
+    PICTURES = Metric::counter("live.pictures", "{reading}", "Times that the whole present was read");
+}
 
 /// The instruments.
+#[derive(Debug)]
 pub(crate) struct Metrics {
-    events: Counter<u64>,
-    pictures: Counter<u64>,
+    events: Counter,
+    pictures: Counter,
 }
 
 impl Metrics {
     /// The instruments of the process's meter.
     pub(crate) fn new() -> Self {
         let meter = global::meter("live");
-        let counter = |name, text| meter.u64_counter(name).with_description(text).build();
         Self {
-            events: counter(
-                "live.events",
-                "Events of the status stream, by what became of them",
-            ),
-            pictures: counter("live.pictures", "Times that the whole present was read"),
+            events: EVENTS.in_counter(&meter),
+            pictures: PICTURES.in_counter(&meter),
         }
     }
 
-    /// `taken`, `stale` or `undecodable`.
     pub(crate) fn event(&self, outcome: &'static str) {
-        self.events.add(1, &[KeyValue::new("outcome", outcome)]);
+        self.events.add(1, [outcome]);
     }
 
     pub(crate) fn picture(&self) {
-        self.pictures.add(1, &[]);
-    }
-}
-
-impl fmt::Debug for Metrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Metrics")
+        self.pictures.add(1, ());
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bus::Delivery;
 use bytes::Bytes;
-use domain::{AccountId, AgentStatus, ServerId, ToolboxId};
+use domain::{AccountId, AgentStatus, Cause, ServerId, ToolboxId};
 use jiff::Timestamp;
 use wire::stream::{EventKind, GoneReason, StreamMessage, event_message};
 use wire::{Cursor, StatusEvent, ToolboxEvent, subjects};
@@ -45,6 +45,8 @@ pub struct Told {
     pub elsewhere: bool,
     /// When the change was decided.
     pub changed_at: Timestamp,
+    /// When it was observed, where an agent's report brought it about.
+    pub observed_at: Option<Timestamp>,
     /// When the stream took it.
     pub published_at: Timestamp,
     /// The message that tells it ([`StreamMessage`]), as JSON in one line.
@@ -107,6 +109,7 @@ impl Told {
             fate: Fate::Forgotten,
             elsewhere,
             changed_at: at,
+            observed_at: None,
             published_at: at,
             message: serde_json::to_vec(&message).unwrap_or_default().into(),
         }
@@ -122,6 +125,19 @@ impl Told {
 pub(crate) enum Event {
     Server(StatusEvent),
     Toolbox(ToolboxEvent),
+}
+
+impl Event {
+    /// When an agent's report said so; `None` where something else brought it about.
+    fn observed_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Server(StatusEvent::Status(status)) => {
+                let reported = status.cause.as_deref() == Some(Cause::Report.as_str());
+                status.as_of.filter(|_| reported)
+            }
+            Self::Server(StatusEvent::Deleted(_)) | Self::Toolbox(_) => None,
+        }
+    }
 }
 
 /// What a message says, where it can be read and speaks of what its subject says: by that, permissions are given.
@@ -166,6 +182,7 @@ pub(crate) fn read(delivery: &Delivery, epoch: u64) -> Option<(Event, Told)> {
         fate,
         elsewhere: false,
         changed_at,
+        observed_at: event.observed_at(),
         published_at: delivery.published_at,
         message: event_message(kind, cursor, traceparent.as_deref(), body).into(),
     };

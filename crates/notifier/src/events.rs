@@ -267,7 +267,9 @@ impl Events {
             }
         }
         self.pace.wrote();
-        self.app.metrics().sent(frames, clock::now());
+        self.app
+            .metrics()
+            .sent(frames, self.session.state(), clock::now());
         bytes.freeze()
     }
 

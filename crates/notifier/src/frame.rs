@@ -103,10 +103,10 @@ impl Frame {
         }
     }
 
-    /// When the change was decided that this tells.
-    pub(crate) fn changed_at(&self) -> Option<jiff::Timestamp> {
+    /// The event that this tells.
+    pub(crate) fn told(&self) -> Option<&Told> {
         match self {
-            Self::Told(told) => Some(told.changed_at),
+            Self::Told(told) => Some(told),
             Self::Own(_) => None,
         }
     }

@@ -58,5 +58,6 @@ mod webhooks;
 pub use board::BoardOptions;
 pub use config::{Config, StreamOptions};
 pub use hub::{Hub, Waiting};
+pub use metrics::METRICS;
 pub use run::{run, run_at, run_on};
-pub use webhooks::{Network, NoNetwork, WebhookOptions};
+pub use webhooks::{METRICS as WEBHOOK_METRICS, Network, NoNetwork, WebhookOptions};

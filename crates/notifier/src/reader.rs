@@ -223,6 +223,7 @@ pub(crate) mod tests {
             fate: Fate::Is,
             elsewhere: false,
             changed_at: Timestamp::UNIX_EPOCH,
+            observed_at: None,
             published_at: Timestamp::UNIX_EPOCH,
             message: Bytes::new(),
         })

@@ -326,7 +326,9 @@ impl Connection<'_> {
             Err(_) => return Err(Ending::Slow),
         }
         self.pace.wrote();
-        self.app.metrics().sent(frames, clock::now());
+        self.app
+            .metrics()
+            .sent(frames, self.session.state(), clock::now());
         for frame in frames {
             if let Some(code) = frame.error_code() {
                 self.app.metrics().error(code);

@@ -19,6 +19,6 @@ mod telemetry;
 pub use lifecycle::Lifecycle;
 pub use options::duration;
 pub use process::{main, shutdown_on_signals};
-pub use readiness::Readiness;
+pub use readiness::{METRICS as READINESS_METRICS, Readiness};
 pub use tasks::Tasks;
 pub use telemetry::{Telemetry, log};

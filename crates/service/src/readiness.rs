@@ -3,6 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use instruments::{Label, Metric};
+
+instruments::declare! {
+    READY = Metric::gauge("service.ready", "{check}", "1 while a check of /readyz passes, else 0")
+        .by(&[Label::such("check", "checks of the service's /readyz")]);
+}
+
 /// Named checks; ready when there is at least one and none fails. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness {
@@ -16,6 +23,13 @@ impl Readiness {
         for name in names {
             readiness.set(name, Err("not checked yet".to_owned()));
         }
+        let checks = Arc::clone(&readiness.checks);
+        READY.looked_at(&opentelemetry::global::meter("service"), move || {
+            let checks = checks.lock().unwrap_or_else(PoisonError::into_inner);
+            let passes = |outcome: &Result<(), String>| f64::from(u8::from(outcome.is_ok()));
+            let checks = checks.iter().map(|(name, outcome)| (passes(outcome), [*name]));
+            checks.collect()
+        });
         readiness
     }
 

@@ -77,6 +77,7 @@ mod view;
 mod webhooks;
 
 pub use config::{CommandOptions, Config, LimitOptions};
+pub use metrics::METRICS;
 pub use run::run;
 
 /// This service's name on the bus, in the database and in telemetry.

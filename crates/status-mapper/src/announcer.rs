@@ -107,15 +107,16 @@ impl Announcer {
         for (kind, cause) in &decisions.tally {
             self.metrics.change(kind, cause);
         }
+        self.metrics.found_by_poll(decisions.found_by_poll as u64);
         if rows.is_empty() {
             return Ok(decisions.tally.len());
         }
         let published = self.publish(rows).await;
         let now = clock::now();
         for id in &published.acknowledged {
-            if let Some(observed) = decisions.observed.get(id) {
+            if let Some(received) = decisions.received.get(id) {
                 self.metrics
-                    .change_latency(now.duration_since(*observed).as_secs_f64().max(0.0));
+                    .change_latency(now.duration_since(*received).as_secs_f64().max(0.0));
             }
         }
         // Nothing, where nobody could be told: the relay's turn.

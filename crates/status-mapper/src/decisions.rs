@@ -13,6 +13,7 @@ use tracing::Span;
 use uuid::Uuid;
 use wire::{StatusEvent, ToolboxEvent, subjects};
 
+use crate::ingest::Origin;
 use crate::{clock, spans};
 
 /// What was decided of some toolboxes and servers, all of them locked.
@@ -23,8 +24,10 @@ pub(crate) struct Decisions {
     pub(crate) tally: Vec<(&'static str, &'static str)>,
     /// The spans of the changes, which end with this.
     spans: Vec<Span>,
-    /// When what brought about a change was observed, by the change's id.
-    pub(crate) observed: HashMap<Uuid, Timestamp>,
+    /// When the report came in that brought about a change, by the change's id.
+    pub(crate) received: HashMap<Uuid, Timestamp>,
+    /// Changes that a heartbeat should have brought first.
+    pub(crate) found_by_poll: usize,
 }
 
 impl Decisions {
@@ -49,19 +52,29 @@ impl Decisions {
         toolboxes.is_empty() && servers.is_empty() && removed.is_empty() && changes.is_empty()
     }
 
-    /// Takes over what a fold decided. `trace` finds the trace of what brought about a change; all others belong to the
-    /// current one.
+    /// Takes over what a fold decided. `of` finds the trace and the origin of what brought about a change; all others
+    /// belong to the current trace.
     ///
     /// # Errors
     /// When a change cannot be told as an event; nothing of the batch may then be written.
-    pub(crate) fn take_fold(&mut self, fold: Fold, trace: impl Fn(&Change) -> Context) -> anyhow::Result<()> {
+    pub(crate) fn take_fold(
+        &mut self,
+        fold: Fold,
+        of: impl Fn(&Change) -> (Context, Option<Origin>),
+    ) -> anyhow::Result<()> {
         if fold.write_toolbox {
             self.writes.toolboxes.push(fold.toolbox);
         }
         self.writes.servers.extend(fold.write);
         self.writes.removed.extend(fold.remove);
         for change in &fold.changes {
-            self.announce_in(change, &trace(change))?;
+            let (trace, origin) = of(change);
+            let id = self.announce_in(change, &trace)?;
+            if let (Some(origin), true) = (origin, is_reported(change)) {
+                self.received.insert(id, origin.received_at);
+                let found = origin.missed_heartbeat && matches!(change, Change::Server(_));
+                self.found_by_poll += usize::from(found);
+            }
         }
         Ok(())
     }
@@ -89,14 +102,14 @@ impl Decisions {
     /// # Errors
     /// When the change cannot be told as an event.
     pub(crate) fn announce(&mut self, change: &Change) -> anyhow::Result<()> {
-        self.announce_in(change, &bus::trace::current())
+        self.announce_in(change, &bus::trace::current()).map(drop)
     }
 
-    fn announce_in(&mut self, change: &Change, trace: &Context) -> anyhow::Result<()> {
-        let (kind, cause, observed) = match change {
-            Change::Server(change) => ("server", change.cause, change.after.order),
-            Change::Removed { .. } => ("deleted", Cause::Registry, None),
-            Change::Toolbox(toolbox) => ("toolbox", Cause::Report, toolbox.order),
+    fn announce_in(&mut self, change: &Change, trace: &Context) -> anyhow::Result<Uuid> {
+        let (kind, cause) = match change {
+            Change::Server(change) => ("server", change.cause),
+            Change::Removed { .. } => ("deleted", Cause::Registry),
+            Change::Toolbox(_) => ("toolbox", Cause::Report),
         };
         let id = clock::new_id();
         let span = spans::change(change, cause, trace);
@@ -108,10 +121,16 @@ impl Decisions {
             .push(ChangeRow::new(id, change, envelope(change, traceparent)?));
         self.spans.push(span);
         self.tally.push((kind, cause.as_str()));
-        if let (Cause::Report, Some(order)) = (cause, observed) {
-            self.observed.insert(id, order.as_of);
-        }
-        Ok(())
+        Ok(id)
+    }
+}
+
+/// Whether an agent's report brought it about.
+fn is_reported(change: &Change) -> bool {
+    match change {
+        Change::Server(change) => change.cause == Cause::Report,
+        Change::Toolbox(_) => true,
+        Change::Removed { .. } => false,
     }
 }
 

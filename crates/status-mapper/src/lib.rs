@@ -21,6 +21,7 @@
 //! | `sweep` | ages what falls silent, and says so when we cannot see | the replica on duty |
 //! | `mirror` | tells pollers what there is, and everybody what is gone | the replica on duty |
 //! | `rebuild` | compares the status stream with the rows and puts it right | the replica on duty, and each after a reconnection |
+//! | `census` | says how old what is known is, for metrics | the replica on duty |
 //! | `retention` | makes and drops the history's partitions | every replica |
 //!
 //! The duty is an advisory lock in PostgreSQL; nothing is elected or configured. Decisions are made by `domain` (and, for
@@ -42,6 +43,7 @@
 //! - Let one bad report, row or event hold up the others.
 
 mod announcer;
+mod census;
 mod clock;
 mod config;
 mod decisions;
@@ -66,6 +68,7 @@ mod sweep;
 mod work;
 
 pub use config::{Ages, Config, Mirror, Pace};
+pub use metrics::METRICS;
 
 use anyhow::Context as _;
 use bus::Line;

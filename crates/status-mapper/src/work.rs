@@ -1,7 +1,7 @@
 //! What this service consists of, and in which order it comes up.
 //!
 //! ```text
-//!  database usable ──► duty · sweep · relay · retention ────────────┐
+//!  database usable ──► duty · sweep · relay · census · retention ───┐
 //!        │                                                          ├─► until shutdown
 //!        └── and the streams ensured ──► ingest · outcomes ─────────┤
 //!                                        intents · mirror · rebuild ┘
@@ -22,7 +22,7 @@ use crate::duty::{self, Duty};
 use crate::metrics::Metrics;
 use crate::mirror::{self, Agents};
 use crate::pace::{Backoff, Throttle};
-use crate::{health, ingest, intents, outcomes, rebuild, relay, retention, sweep};
+use crate::{census, health, ingest, intents, outcomes, rebuild, relay, retention, sweep};
 
 /// Waits for what the work needs, then does it until shutdown.
 ///
@@ -48,6 +48,7 @@ pub(crate) async fn run(
         ..
     } = config;
     let announcer = Announcer::new(database.clone(), line.clone(), Metrics::new());
+    let overdue_grace = ages.overdue_grace;
     let (duty_sender, duty) = watch::channel(Duty::Unknown);
     let (late_sender, late) = watch::channel(false);
     let (blind_sender, blind) = watch::channel(false);
@@ -75,6 +76,16 @@ pub(crate) async fn run(
     tasks.spawn(
         "relay",
         relay::run(announcer.clone(), pace.clone(), shutdown.clone()),
+    );
+    tasks.spawn(
+        "census",
+        census::run(
+            announcer.clone(),
+            thresholds,
+            overdue_grace,
+            duty.clone(),
+            shutdown.clone(),
+        ),
     );
     tasks.spawn(
         "retention",

@@ -130,6 +130,7 @@ async fn report(bus: &Bus, word: &str) {
         agent_time: None,
         agent_version: None,
         next_within_seconds: Some(30),
+        missed_heartbeat: false,
         outcome: RawOutcome::Containers {
             coverage: RawCoverage::Whole,
             containers: vec![RawContainer {

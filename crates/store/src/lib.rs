@@ -9,6 +9,7 @@
 //!                              outbox::unpublished (what a crash left over)
 //!
 //!  registry::read ──► the pollers' mirror        snapshot::* ──► the status stream, rebuilt
+//!  census::* ──► metrics
 //!  registration::*, entries::* ──► rows, where no application makes them     history::* ──► partitions, made and dropped
 //! ```
 //!
@@ -22,6 +23,7 @@
 //! (`desired_state`, `monitored`, names), and never read a clock.
 
 pub mod batch;
+pub mod census;
 mod change;
 mod columns;
 mod command_ends;

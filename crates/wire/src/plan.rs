@@ -16,6 +16,9 @@ pub struct PollPlan {
     /// Polls that failed in a row so far.
     #[serde(default)]
     pub failures: u32,
+    /// The next poll is the dead-man's switch: made only when a heartbeat that is expected does not come.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dead_man: bool,
     /// Which status route the agent was found to serve: `tools` or `status`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dialect: Option<String>,
@@ -28,6 +31,7 @@ impl From<domain::PollPlan> for PollPlan {
         Self {
             every_seconds: u32::try_from(plan.every.as_secs()).unwrap_or(u32::MAX).max(1),
             failures: plan.failures,
+            dead_man: plan.dead_man,
             dialect: plan.dialect.map(|dialect| dialect.to_string()),
         }
     }
@@ -39,6 +43,7 @@ impl From<PollPlan> for domain::PollPlan {
         Self {
             every: Duration::from_secs(plan.every_seconds.max(1).into()),
             failures: plan.failures,
+            dead_man: plan.dead_man,
             dialect: plan.dialect.and_then(|dialect| dialect.parse().ok()),
         }
     }

@@ -32,6 +32,9 @@ pub struct RawReport {
     /// The observer expects its next report of this toolbox within this many seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_within_seconds: Option<u32>,
+    /// A poll that was made because a heartbeat did not come: what it finds, the heartbeat should have brought.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub missed_heartbeat: bool,
     /// What was said.
     pub outcome: RawOutcome,
 }

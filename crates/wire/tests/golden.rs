@@ -212,6 +212,7 @@ fn plans_survive_the_trip() {
         let plan = domain::PollPlan {
             every: std::time::Duration::from_secs(28),
             failures: 3,
+            dead_man: false,
             dialect,
         };
         assert_eq!(domain::PollPlan::from(PollPlan::from(plan)), plan);
@@ -219,6 +220,7 @@ fn plans_survive_the_trip() {
     let later = PollPlan {
         every_seconds: 0,
         failures: 0,
+        dead_man: false,
         dialect: Some("grpc".to_owned()),
     };
     let plan = domain::PollPlan::from(later);

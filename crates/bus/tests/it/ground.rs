@@ -94,6 +94,7 @@ pub(crate) fn plan(every_seconds: u32, failures: u32) -> PollPlan {
     PollPlan {
         every_seconds,
         failures,
+        dead_man: false,
         dialect: None,
     }
 }

@@ -473,6 +473,7 @@ fn check(said: Result<Said, Unreadable>, body: usize) -> Result<(), TestCaseErro
         agent_time: said.agent_time,
         agent_version: said.agent_version,
         next_within_seconds: None,
+        missed_heartbeat: false,
         outcome: said.outcome,
     };
     let written = serde_json::to_vec(&report).unwrap();

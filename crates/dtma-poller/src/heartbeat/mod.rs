@@ -277,6 +277,7 @@ fn plan_of(every: Duration) -> domain::PollPlan {
     domain::PollPlan {
         every,
         failures: 0,
+        dead_man: false,
         dialect: None,
     }
 }

@@ -81,6 +81,7 @@ mod tests {
         let plan = PollPlan {
             every: Duration::from_secs(30),
             failures: 2,
+            dead_man: false,
             dialect: Some(Dialect::Tools),
         };
         memory.note(&target(1, 0), plan);
@@ -96,6 +97,7 @@ mod tests {
         let plan = PollPlan {
             every: Duration::from_secs(30),
             failures: 0,
+            dead_man: false,
             dialect: None,
         };
         let [one, two] = [1, 2].map(|toolbox| target(toolbox, 0));

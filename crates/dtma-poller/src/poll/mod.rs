@@ -185,6 +185,7 @@ impl Poller {
             Fired::Refresh => remembered.unwrap_or(PollPlan {
                 every: parts.policy.running,
                 failures: 0,
+                dead_man: false,
                 dialect: None,
             }),
         };
@@ -196,6 +197,10 @@ impl Poller {
         let (mut report, next) = self.decide(target, before, asked);
         let scheduled = target.is_scheduled();
         report.next_within_seconds = scheduled.then(|| report::seconds(&next));
+        report.missed_heartbeat = matches!(fired, Fired::Scheduled(plan) if plan.dead_man);
+        if report.missed_heartbeat {
+            parts.metrics.dead_man();
+        }
         self.record(&report, took);
 
         let id = report::message_id(&report);

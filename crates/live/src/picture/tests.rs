@@ -14,6 +14,7 @@ fn told(topic: Topic, account: u128, version: u64, sequence: u64, fate: Fate) ->
         fate,
         elsewhere: false,
         changed_at: Timestamp::UNIX_EPOCH,
+        observed_at: None,
         published_at: Timestamp::UNIX_EPOCH,
         message: Bytes::new(),
     }

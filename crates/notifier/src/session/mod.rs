@@ -41,6 +41,8 @@ pub(crate) struct Session {
     /// Seen by a connection, as part of all.
     granted: BTreeSet<ServerId>,
     told_stale: bool,
+    /// What stands in the stream up to here was told as the state that was asked for last, and what comes after as changes.
+    state: u64,
 }
 
 /// What is subscribed to, or unsubscribed from.
@@ -82,7 +84,13 @@ impl Session {
             named: HashMap::new(),
             granted: BTreeSet::new(),
             told_stale: false,
+            state: 0,
         }
+    }
+
+    /// Up to where in the stream what is told is state, and no change.
+    pub(crate) fn state(&self) -> u64 {
+        self.state
     }
 
     pub(crate) fn reader(&self) -> &Arc<Reader> {

@@ -45,6 +45,7 @@ impl Session {
         let fleet = self.fleet.clone();
         let mut unseen = Vec::new();
         let reset = fleet.look(|picture| {
+            self.state = picture.position().sequence;
             let (since, reset) = match start {
                 Start::Snapshot => (None, None),
                 Start::NoCursor => (None, Some(ResetReason::Malformed)),

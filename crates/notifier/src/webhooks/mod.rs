@@ -74,8 +74,10 @@ use crate::webhooks::client::{Client, Limits, System};
 use crate::webhooks::endpoints::Endpoints;
 use crate::webhooks::lanes::Lanes;
 use crate::webhooks::metrics::Metrics;
+
 use crate::webhooks::names::LastNames;
 use crate::webhooks::pace::Backoff;
+pub use metrics::METRICS;
 
 /// Changes that are taken in at once.
 const MATCHED: usize = 32;

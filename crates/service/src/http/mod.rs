@@ -27,7 +27,7 @@ use tokio::net::{TcpListener, TcpSocket};
 pub use origin::is_origin;
 pub use problem::{PROBLEM, Problem, problem};
 pub use request_id::{REQUEST_ID, RequestId, request_id};
-pub use server::{Bounds, serve, serve_streams};
+pub use server::{Bounds, METRICS, serve, serve_streams};
 
 use crate::Readiness;
 

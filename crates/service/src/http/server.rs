@@ -20,8 +20,8 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use opentelemetry::metrics::{Counter, UpDownCounter};
-use opentelemetry::{KeyValue, global};
+use instruments::{Counter, InFlight, Label, Metric, UpDownCounter};
+use opentelemetry::global;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -119,7 +119,7 @@ pub async fn serve_streams(
             write_time,
             stuck: None,
             _place: place,
-            _open: Open::new(&metrics.open),
+            _open: metrics.open.one(()),
         };
         let connection = connection(held, peer, router.clone(), bounds);
         let (metrics, shutdown) = (metrics.clone(), shutdown.clone());
@@ -133,7 +133,7 @@ pub async fn serve_streams(
                 }
             };
             if let Err(error) = ended {
-                metrics.dropped.add(1, &[KeyValue::new("reason", reason(&error))]);
+                metrics.dropped.add(1, [reason(&error)]);
                 tracing::debug!(%peer, %error, "connection dropped");
             }
         });
@@ -191,24 +191,26 @@ fn is_slow(error: &hyper::Error) -> bool {
     source.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
 }
 
+instruments::declare! {
+    CONNECTIONS = Metric::up_down(
+        "http.server.connections", "{connection}", "Open HTTP connections, upgraded ones included",
+    );
+    DROPPED = Metric::counter("http.server.connections.dropped", "{connection}", "HTTP connections ended for cause")
+        .by(&[Label::of("reason", &["slow_head", "large_head", "no_http", "slow_reader", "cut"])]);
+}
+
 #[derive(Clone)]
 struct Metrics {
-    open: UpDownCounter<i64>,
-    dropped: Counter<u64>,
+    open: UpDownCounter,
+    dropped: Counter,
 }
 
 impl Metrics {
     fn new() -> Self {
         let meter = global::meter("service");
         Self {
-            open: meter
-                .i64_up_down_counter("http.server.connections")
-                .with_description("Open HTTP connections, upgraded ones included")
-                .build(),
-            dropped: meter
-                .u64_counter("http.server.connections.dropped")
-                .with_description("HTTP connections ended for cause, by reason")
-                .build(),
+            open: CONNECTIONS.in_up_down(&meter),
+            dropped: DROPPED.in_counter(&meter),
         }
     }
 }
@@ -220,7 +222,7 @@ struct Held {
     /// Runs out when the peer has taken nothing for too long; there is none while it takes.
     stuck: Option<Pin<Box<Sleep>>>,
     _place: OwnedSemaphorePermit,
-    _open: Open,
+    _open: InFlight,
 }
 
 impl Held {
@@ -238,22 +240,6 @@ impl Held {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             Poll::Pending => Poll::Pending,
         }
-    }
-}
-
-/// Counts a connection in until it is dropped.
-struct Open(UpDownCounter<i64>);
-
-impl Open {
-    fn new(level: &UpDownCounter<i64>) -> Self {
-        level.add(1, &[]);
-        Self(level.clone())
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.add(-1, &[]);
     }
 }
 

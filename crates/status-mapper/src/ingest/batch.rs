@@ -9,6 +9,8 @@ use opentelemetry::Context;
 use opentelemetry::trace::TraceContextExt as _;
 use wire::{RawReport, subjects};
 
+use crate::ingest::origins::{self, Origin, Origins};
+
 /// The readable reports of a batch, by toolbox.
 #[derive(Debug)]
 pub(crate) struct Batch {
@@ -16,6 +18,7 @@ pub(crate) struct Batch {
     /// What cannot be read: its place in the batch, and why.
     pub(crate) refused: Vec<(usize, String)>,
     pub(crate) traces: Traces,
+    pub(crate) origins: Origins,
     /// Until when nothing newer can be known: now, or while more reports wait to be read, when the newest of these was
     /// made.
     pub(crate) known_until: Timestamp,
@@ -41,12 +44,21 @@ impl Batch {
             groups: BTreeMap::new(),
             refused: Vec::new(),
             traces: Traces::default(),
+            origins: Origins::default(),
             known_until: now,
         };
         let mut newest = None;
         for (place, delivery) in deliveries.iter().enumerate() {
             match report(&delivery.subject, &delivery.body, delivery.sequence, now) {
-                Ok(report) => {
+                Ok((report, missed_heartbeat)) => {
+                    let received_at = delivery.published_at;
+                    batch.origins.insert(
+                        delivery.sequence,
+                        Origin {
+                            received_at,
+                            missed_heartbeat,
+                        },
+                    );
                     newest = newest.max(Some(report.order.as_of));
                     let context = delivery.trace_context();
                     if context.span().span_context().is_valid() {
@@ -88,17 +100,9 @@ impl Traces {
             .unwrap_or_else(bus::trace::current)
     }
 
-    /// The trace of the report that brought about `change`: the one its subject was last changed by, else the newest
-    /// of its toolbox.
+    /// The trace of the report that brought about `change`.
     fn report(&self, change: &Change, reports: &[Report]) -> Option<&Context> {
-        let order = match change {
-            Change::Server(change) => change.after.order,
-            Change::Toolbox(toolbox) => toolbox.order,
-            Change::Removed { .. } => None,
-        };
-        let newest = || reports.iter().map(|report| report.order).max();
-        let sequence = order.or_else(newest)?.sequence;
-        self.0.get(&sequence)
+        self.0.get(&origins::cause(change, reports)?)
     }
 }
 
@@ -106,11 +110,15 @@ impl Traces {
 /// its servers healthy for ever; one refused is merely observed again.
 const AHEAD: SignedDuration = SignedDuration::from_mins(5);
 
-/// Reads one report that arrived by `now`; the error is what the dead letter says, and never repeats the body.
-fn report(subject: &str, body: &[u8], sequence: u64, now: Timestamp) -> Result<Report, String> {
+/// Reads one report that arrived by `now`, and whether it is of a poll that was made because a heartbeat did not come; the
+/// error is what the dead letter says, and never repeats the body.
+fn report(subject: &str, body: &[u8], sequence: u64, now: Timestamp) -> Result<(Report, bool), String> {
     let toolbox = subjects::toolbox_of(subject).ok_or_else(|| "the subject names no toolbox".to_owned())?;
-    let report = RawReport::decode(body)
-        .and_then(|raw| raw.into_report(sequence))
+    let (report, missed_heartbeat) = RawReport::decode(body)
+        .and_then(|raw| {
+            let missed_heartbeat = raw.missed_heartbeat;
+            Ok((raw.into_report(sequence)?, missed_heartbeat))
+        })
         .map_err(|refused| refused.to_string())?;
     if report.toolbox != toolbox {
         // The subject is what permissions are given by, so the body must not speak for another.
@@ -121,7 +129,7 @@ fn report(subject: &str, body: &[u8], sequence: u64, now: Timestamp) -> Result<R
             "field asOf: expected an instant that has been; the observer's clock is ahead".to_owned(),
         );
     }
-    Ok(report)
+    Ok((report, missed_heartbeat))
 }
 
 #[cfg(test)]
@@ -144,8 +152,9 @@ mod tests {
     #[test]
     fn a_report_speaks_for_the_toolbox_of_its_subject_alone() {
         let now: Timestamp = "2026-11-22T10:00:01Z".parse().unwrap();
-        let read =
-            |subject: &str, body: &[u8]| report(subject, body, 3, now).map(|report| report.order.sequence);
+        let read = |subject: &str, body: &[u8]| {
+            report(subject, body, 3, now).map(|(report, _)| report.order.sequence)
+        };
         assert_eq!(read(&subjects::raw(TOOLBOX), &alive(TOOLBOX)), Ok(3));
         let other = ToolboxId(Uuid::from_u128(8));
         let problem = read(&subjects::raw(other), &alive(TOOLBOX)).unwrap_err();

@@ -12,6 +12,7 @@
 //! long the outage, nothing becomes a dead letter for it.
 
 pub(crate) mod batch;
+mod origins;
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -30,6 +31,7 @@ use crate::clock;
 use crate::config::Pace;
 use crate::decisions::Decisions;
 use crate::ingest::batch::{Batch, Group};
+pub(crate) use crate::ingest::origins::Origin;
 use crate::metrics::ReportResult;
 use crate::pace::{Backoff, Throttle};
 
@@ -97,9 +99,7 @@ impl Ingest {
     async fn handle(&self, deliveries: &[Delivery]) -> Vec<Verdict> {
         let started = Instant::now();
         let verdicts = self.verdicts(deliveries).await;
-        self.announcer
-            .metrics
-            .batch(deliveries.len(), started.elapsed().as_secs_f64());
+        self.announcer.metrics.batch(deliveries.len(), started.elapsed());
         verdicts
     }
 
@@ -248,7 +248,12 @@ impl Ingest {
             let fold = domain::fold(toolbox, servers, reports, known_until, now, &self.thresholds);
             folded.push((id, fold.counts.clone()));
             decisions
-                .take_fold(fold, |change| batch.traces.of(change, reports))
+                .take_fold(fold, |change| {
+                    (
+                        batch.traces.of(change, reports),
+                        batch.origins.of(change, reports),
+                    )
+                })
                 .map_err(Failed::Untold)?;
         }
         if !decisions.is_empty() {

@@ -37,6 +37,7 @@ pub(crate) fn list(toolbox: ToolboxId, as_of: Timestamp, containers: &[(u128, &s
         agent_time: None,
         agent_version: Some("1.2.3".to_owned()),
         next_within_seconds: None,
+        missed_heartbeat: false,
         outcome: RawOutcome::Containers {
             coverage: RawCoverage::Whole,
             containers: containers.iter().map(container).collect(),
