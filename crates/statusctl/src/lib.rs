@@ -27,6 +27,7 @@ pub mod endpoints;
 pub mod exit;
 pub mod files;
 mod find;
+pub mod measured;
 pub mod place;
 pub mod show;
 pub mod up;

@@ -26,7 +26,6 @@ pub(super) struct Environment {
     /// Whether spans are exported.
     pub(super) traces: bool,
     /// Whether metrics are pushed.
-    #[expect(dead_code, reason = "nothing pushes metrics yet")]
     pub(super) metrics: bool,
     /// Which traces are kept from their beginning.
     pub(super) sampling: Sampling,

@@ -3,7 +3,7 @@
 //! Traces are exported over OTLP (http/protobuf) when `OTEL_EXPORTER_OTLP_ENDPOINT` or
 //! `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` is set, or `OTEL_TRACES_EXPORTER=otlp`, and neither `OTEL_SDK_DISABLED=true` nor
 //! `OTEL_TRACES_EXPORTER=none` is; else there are no spans. Metrics go to the process's Prometheus registry, which
-//! `/metrics` serves.
+//! `/metrics` serves, and by the same rule with `METRICS` in place of `TRACES` are pushed besides.
 
 mod environment;
 mod keep;
@@ -51,7 +51,7 @@ impl Telemetry {
         }
         let resource = resource(service, &environment);
 
-        let meter = metrics::provider(resource.clone())?;
+        let meter = metrics::provider(resource.clone(), environment.metrics)?;
         opentelemetry::global::set_meter_provider(meter.clone());
 
         let tracer = environment
