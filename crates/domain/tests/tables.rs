@@ -481,19 +481,31 @@ fn cadence() {
         assert_eq!(fail(0, odd), 30);
     }
 
+    let after_heartbeat = |interests: &[Interest]| {
+        let plan = plan_after_heartbeat(&policy, interests.iter().copied(), None);
+        (plan.every.as_secs(), plan.dead_man)
+    };
     assert_eq!(
-        plan_after_heartbeat(&policy, [Interest::Watched(DtmaStatus::Running)], None)
-            .every
-            .as_secs(),
-        120
+        after_heartbeat(&[Interest::Watched(DtmaStatus::Running)]),
+        (120, true)
     );
     let stopping = [DtmaStatus::Running, DtmaStatus::Stopping].map(Interest::Watched);
-    assert_eq!(plan_after_heartbeat(&policy, stopping, None).every.as_secs(), 10);
+    assert_eq!(
+        after_heartbeat(&stopping),
+        (10, false),
+        "it is polled on purpose, and not because a heartbeat did not come"
+    );
     // Somebody waits for what comes of a command, whatever else there is.
     let commanded = [Interest::Watched(DtmaStatus::Stopping), Interest::Commanded];
-    assert_eq!(plan_after_heartbeat(&policy, commanded, None).every.as_secs(), 2);
-    let after_poll = plan_after_poll(&policy, TOOLBOX, plan, Some(commanded), None, 0.0);
-    assert_eq!(after_poll.every.as_secs(), 2);
+    assert_eq!(after_heartbeat(&commanded), (2, false));
+    let switched = PollPlan {
+        dead_man: true,
+        ..plan
+    };
+    let after_poll = plan_after_poll(&policy, TOOLBOX, switched, Some(commanded), None, 0.0);
+    assert_eq!((after_poll.every.as_secs(), after_poll.dead_man), (2, false));
+    let failed = plan_after_poll(&policy, TOOLBOX, switched, None::<[Interest; 0]>, None, 0.0);
+    assert!(!failed.dead_man, "the polls after it are polls like any other");
     assert_eq!(first_plan(&policy, TOOLBOX, 1).every.as_secs(), 1);
     assert!(first_plan(&policy, TOOLBOX, 1_000_000).every <= policy.running + Duration::from_secs(1));
 }

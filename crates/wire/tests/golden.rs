@@ -212,7 +212,7 @@ fn plans_survive_the_trip() {
         let plan = domain::PollPlan {
             every: std::time::Duration::from_secs(28),
             failures: 3,
-            dead_man: false,
+            dead_man: dialect.is_none(),
             dialect,
         };
         assert_eq!(domain::PollPlan::from(PollPlan::from(plan)), plan);

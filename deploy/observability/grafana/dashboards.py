@@ -80,8 +80,9 @@ FOUR = [
     lines("Change latency", [("status:change_published_seconds:p99", "received → published, p99"),
                              ("status:event_delivered_seconds:p99", "published → delivered, p99"),
                              (quantiles("notifier_change_latency_seconds")[1][0], "observed → delivered, p99")], "s"),
-    lines("Sync lag", [("status:consumer_pending:max", "{{stream}} {{consumer}}")], "short",
-          "Messages that a shared consumer has not delivered yet."),
+    lines("Sync lag", [("status:consumer_pending:max", "{{stream}} {{consumer}}"),
+                       ("max by (stream, consumer) (bus_consumer_ack_pending)", "{{stream}} {{consumer}}, under way")], "short",
+          "Messages that a shared consumer has not delivered yet, and those that are not settled yet."),
     lines("Found by poll", [rate("status_mapper_changes_found_by_poll_total", legend="changes"),
                             rate("dtma_poller_polls_dead_man_total", legend="polls by the dead-man's switch")], "ops"),
 ]

@@ -8,6 +8,7 @@
 )]
 
 mod batches;
+mod census;
 mod commands;
 mod connection;
 mod entries;
