@@ -53,11 +53,15 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn new() -> Self {
         let meter = global::meter("bus");
+        let undecodable = UNDECODABLE.in_counter(&meter);
+        for bucket in streams::BUCKETS {
+            undecodable.add(0, [bucket.name]);
+        }
         Self {
             consumed: CONSUMED.in_counter(&meter),
             published: PUBLISHED.in_counter(&meter),
             dead_letters: DEAD_LETTERS.in_counter(&meter),
-            undecodable: UNDECODABLE.in_counter(&meter),
+            undecodable,
             requests: REQUESTS.in_counter(&meter),
             reconnects: RECONNECTS.in_counter(&meter),
             pending: PENDING.in_gauge(&meter),

@@ -597,6 +597,42 @@ async fn a_heartbeat_puts_off_polls_and_each_pushes_the_switch_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_switch_finds_is_told_from_what_a_poll_like_any_other_finds() {
+    let world = World::new().await;
+    let poller = world.poller().await;
+    let sim = sim(SimConfig {
+        toolboxes: 1,
+        ..SimConfig::default()
+    })
+    .await;
+    let toolbox = sim.toolbox(0);
+    world.register(&toolbox).await;
+    let ordinary = world.report_that("a report", toolbox.id, |_| true).await;
+    assert!(!ordinary.missed_heartbeat);
+    let switch = wire::PollPlan {
+        every_seconds: 3_600,
+        failures: 0,
+        dead_man: true,
+        dialect: None,
+    };
+    let due = wire::subjects::due(ToolboxId(toolbox.id));
+    world
+        .publish(&due, &serde_json::to_string(&switch).unwrap())
+        .await;
+    let switched = world
+        .report_that("the switch's report", toolbox.id, |report| {
+            report.missed_heartbeat
+        })
+        .await;
+    world
+        .report_that("the one after it", toolbox.id, |report| {
+            !report.missed_heartbeat && report.as_of > switched.as_of
+        })
+        .await;
+    poller.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_on_its_way_is_polled_although_its_agent_pushes() {
     let (world, poller, _) = pushing(|_| {}).await;
     let sim = sim(SimConfig {

@@ -60,7 +60,8 @@ fn names(text: &str) -> Vec<(String, String)> {
         let end = rest[start..]
             .find(|c| !is_name(c))
             .map_or(rest.len(), |end| start + end);
-        let (name, after) = (&rest[start..end], &rest[end..]);
+        // A colon in a sentence is no part of a name.
+        let (name, after) = (rest[start..end].trim_matches(':'), &rest[end..]);
         let matchers = after.strip_prefix('{').and_then(|inside| inside.split_once('}'));
         found.push((
             name.to_owned(),
