@@ -109,9 +109,10 @@ OVERVIEW = FOUR + [
 ]
 
 
-def process(job):
+def process(job, consumes=True, hears=False):
+    """What every service has; those that share a consumer take messages, and some hear requests over NATS."""
     where = f'{{job="{job}"}}'
-    return [
+    panels = [
         row("Process"),
         lines("CPU", [(f"rate(process_cpu_seconds_total{where}[{RATE}])", "{{instance}}")], "percentunit"),
         lines("Memory", [(f"process_resident_memory_bytes{where}", "{{instance}}")], "bytes"),
@@ -119,14 +120,16 @@ def process(job):
         stat("Up for", f"time() - min(process_start_time_seconds{where})", "s"),
         row("NATS and HTTP"),
         lines("Published", [rate("bus_published_total", "stream, outcome", where, "{{stream}} {{outcome}}")], "ops"),
-        lines("Consumed", [rate("bus_consumed_total", "stream, verdict", where, "{{stream}} {{verdict}}")], "ops"),
-        lines("Requests heard", [rate("bus_requests_total", "operation, outcome", where, "{{operation}} {{outcome}}")], "ops"),
+        consumes and lines("Consumed", [rate("bus_consumed_total", "stream, verdict", where, "{{stream}} {{verdict}}")], "ops"),
+        hears and lines("Requests heard", [
+            rate("bus_requests_total", "operation, outcome", where, "{{operation}} {{outcome}}")], "ops"),
         lines("Reconnections and unreadable entries", [
             rate("bus_reconnects_total", "", where, "reconnections"),
             rate("bus_undecodable_total", "stream", where, "unreadable in {{stream}}")], "ops"),
         lines("HTTP connections", [(f"sum by (instance) (http_server_connections{where})", "{{instance}}")]),
         lines("HTTP connections dropped", [rate("http_server_connections_dropped_total", "reason", where)], "ops"),
     ]
+    return [it for it in panels if it]
 
 
 POLLER = [
@@ -173,7 +176,7 @@ MAPPER = [
     lines("Mirrored", [rate("status_mapper_mirror_writes_total", "operation")], "ops"),
     lines("Commands", [rate("status_mapper_outcomes_total", "outcome", legend="outcome {{outcome}}"),
                        rate("status_mapper_settled_total", legend="settled")], "ops"),
-] + process("status-mapper")
+] + process("status-mapper", hears=True)
 
 NOTIFIER = [
     row("Streams"),
@@ -215,7 +218,7 @@ API = [
     lines("Stale answers", [rate("status_api_stale_answers_total", legend="answers")], "ops"),
     stat("Database away", "max(status_api_db_away)", "bool_yes_no", "", (1, 1)),
     lines("Events taken in", [rate("live_events_total", "outcome", '{job="status-api"}')], "ops"),
-] + process("status-api")
+] + process("status-api", consumes=False, hears=True)
 
 
 def laid_out(panels):
