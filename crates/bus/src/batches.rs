@@ -43,7 +43,8 @@ where
     F: AsyncFnMut(&[Delivery]) -> Vec<Verdict>,
 {
     let hands = Hands::new(bus, spec, max, linger);
-    let taking = batches(bus.clone(), spec, hands, shutdown, handler);
+    // Boxed: it is large, and there is one.
+    let taking = Box::pin(batches(bus.clone(), spec, hands, shutdown, handler));
     let bus = bus.clone();
     async move { backlog::measured(&bus, spec, taking).await }
 }

@@ -32,7 +32,9 @@ where
     F: Fn(Delivery) -> Fut,
     Fut: Future<Output = Verdict>,
 {
-    backlog::measured(bus, spec, taken(bus, spec, concurrency, shutdown, handler)).await
+    // Boxed: it is large, and there is one.
+    let taking = Box::pin(taken(bus, spec, concurrency, shutdown, handler));
+    backlog::measured(bus, spec, taking).await
 }
 
 async fn taken<F, Fut>(
