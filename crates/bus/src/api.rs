@@ -231,9 +231,14 @@ impl Api<'_> {
         request: &impl Serialize,
     ) -> Result<T, BusError> {
         // Read as JSON first: of an untagged enum that fails, nobody would learn which field was wrong.
-        let answer: Value = match self.0.context().request(subject, request).await {
-            Ok(answer) => answer,
-            Err(error) => return Err(self.failed(what, &error)),
+        // The server says nothing to a request that is not permitted: it says it to the connection.
+        let forbidden = self.0.forbidden(&format!("$JS.API.{subject}"));
+        let answer: Value = tokio::select! {
+            answer = self.0.context().request(subject, request) => match answer {
+                Ok(answer) => answer,
+                Err(error) => return Err(self.failed(what, &error)),
+            },
+            () = forbidden => return Err(BusError::Forbidden { what }),
         };
         if let Some(error) = answer.get("error") {
             return match jetstream::Error::deserialize(error) {

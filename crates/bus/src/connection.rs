@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::{self, context::ContextBuilder};
-use async_nats::{Client, ConnectOptions, Event};
-use secrecy::ExposeSecret;
-use tokio::sync::watch;
+use async_nats::{Client, ConnectOptions, Event, ServerError};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::{broadcast, watch};
 use wire::{Entry, streams};
 
 use crate::api::Api;
@@ -16,13 +16,16 @@ use crate::error::Differences;
 use crate::metrics::Metrics;
 use crate::options::{Login, Servers};
 use crate::streams::{self as ensured, Target};
-use crate::{Bucket, BusError, BusOptions, Schedules, version};
+use crate::{Bucket, BusError, BusOptions, Schedules, permissions, version};
 
 /// A server that stops answering without closing the connection (a frozen machine, a lost route) is noticed after
 /// three of these.
 const PING: Duration = Duration::from_secs(15);
 /// Longest wait for TCP, TLS and the greeting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Refusals that may wait for whoever asked; one that is overtaken shows as a time-out.
+const FORBIDDEN: usize = 64;
 
 /// A connection to NATS with JetStream. Cheap to clone; all clones are one connection.
 #[derive(Clone)]
@@ -32,6 +35,8 @@ struct Inner {
     client: Client,
     context: jetstream::Context,
     link: watch::Receiver<Link>,
+    /// Subjects that the server does not let us publish to, as it says so.
+    forbidden: broadcast::Sender<String>,
     name: &'static str,
     api_timeout: Duration,
     replicas: usize,
@@ -98,7 +103,13 @@ impl Bus {
         let servers = Servers::parse(&options.url)?;
         let metrics = Arc::new(Metrics::new());
         let (events, mut link) = watch::channel(Link::Connecting);
-        let connect = client_options(options, &servers, events, Arc::clone(&metrics)).await?;
+        let (forbidden, _) = broadcast::channel(FORBIDDEN);
+        let told = Told {
+            link: events,
+            forbidden: forbidden.clone(),
+            metrics: Arc::clone(&metrics),
+        };
+        let connect = client_options(options, &servers, told).await?;
         let client = match connect.connect(servers.addresses.clone()).await {
             Ok(client) => client,
             Err(error) => {
@@ -126,6 +137,7 @@ impl Bus {
             client,
             context,
             link,
+            forbidden,
             name,
             api_timeout,
             replicas: replicas.max(1),
@@ -158,6 +170,18 @@ impl Bus {
         } else {
             Err(Differences(found).into())
         }
+    }
+
+    /// Makes every shared consumer where it is missing, and checks all of them. Who takes from one makes it as well
+    /// where he may; with the permissions of `deploy/nats` only one service may, and does it for all.
+    ///
+    /// # Errors
+    /// As [`Bus::ensure_streams`].
+    pub async fn ensure_consumers(&self) -> Result<(), BusError> {
+        for spec in streams::CONSUMERS {
+            ensured::ensure_consumer(self, spec).await?;
+        }
+        Ok(())
     }
 
     /// Whether there is a connection at present.
@@ -220,6 +244,22 @@ impl Bus {
         Api(self)
     }
 
+    /// Resolves when the server says that we may not publish to a subject.
+    pub(crate) fn forbidden(&self, subject: &str) -> impl Future<Output = ()> + use<'_> {
+        let mut refusals = self.0.forbidden.subscribe();
+        let subject = subject.to_owned();
+        async move {
+            loop {
+                match refusals.recv().await {
+                    Ok(refused) if refused == subject => return,
+                    Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    // The bus itself holds the sender.
+                    Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+                }
+            }
+        }
+    }
+
     pub(crate) fn replicas(&self) -> usize {
         self.0.replicas
     }
@@ -265,21 +305,29 @@ impl fmt::Debug for Bus {
     }
 }
 
-/// The options of one attempt. `events` lives as long as the client's own task: when the receivers find it gone, the
+/// Who is told what happens to the connection.
+struct Told {
+    link: watch::Sender<Link>,
+    forbidden: broadcast::Sender<String>,
+    metrics: Arc<Metrics>,
+}
+
+/// The options of one attempt. `told` lives as long as the client's own task: when the receivers find it gone, the
 /// client has ended.
 async fn client_options(
     options: &BusOptions,
     servers: &Servers,
-    events: watch::Sender<Link>,
-    metrics: Arc<Metrics>,
+    told: Told,
 ) -> Result<ConnectOptions, BusError> {
     let mut connect = ConnectOptions::new()
         .name(options.name)
+        // Answers come where only who asked may listen, where permissions say so.
+        .custom_inbox_prefix(permissions::inbox(options.name))
         .connection_timeout(CONNECT_TIMEOUT)
         .ping_interval(PING)
         .request_timeout(Some(options.api_timeout))
         .event_callback(move |event| {
-            noticed(&event, &events, &metrics);
+            noticed(&event, &told);
             std::future::ready(())
         });
     match &servers.login {
@@ -293,16 +341,28 @@ async fn client_options(
         connect = connect.token(token.expose_secret().to_owned());
     }
     if let Some(path) = &options.credentials {
-        let read = connect.credentials_file(path).await;
-        connect = read.map_err(|source| BusError::Credentials {
+        let failed = |source| BusError::Credentials {
             path: path.clone(),
             source,
-        })?;
+        };
+        let text: SecretString = tokio::fs::read_to_string(path).await.map_err(failed)?.into();
+        connect = match text.expose_secret().trim() {
+            // A user's seed, and nothing else: a credentials file has lines around it.
+            seed if seed.starts_with("SU") && !seed.contains(char::is_whitespace) => {
+                connect.nkey(seed.to_owned())
+            }
+            text => connect.credentials(text).map_err(failed)?,
+        };
     }
     Ok(connect)
 }
 
-fn noticed(event: &Event, link: &watch::Sender<Link>, metrics: &Metrics) {
+fn noticed(event: &Event, told: &Told) {
+    let Told {
+        link,
+        forbidden,
+        metrics,
+    } = told;
     match event {
         Event::Connected => {
             let before = link.send_replace(Link::Up);
@@ -317,9 +377,41 @@ fn noticed(event: &Event, link: &watch::Sender<Link>, metrics: &Metrics) {
         }
         Event::LameDuckMode => tracing::info!("the NATS server is about to stop; the client moves on"),
         Event::SlowConsumer(_) => tracing::warn!("messages from NATS came faster than they were taken"),
-        Event::ServerError(error) => tracing::warn!(%error, "NATS reports an error"),
+        Event::ServerError(error) => {
+            tracing::warn!(%error, "NATS reports an error");
+            if let ServerError::Other(text) = error
+                && let Some(subject) = forbidden_subject(text)
+            {
+                // Nobody may be waiting.
+                let _ = forbidden.send(subject.to_owned());
+            }
+        }
         // Every failed attempt to reconnect; the loss itself was told.
         Event::ClientError(error) => tracing::debug!(%error, "NATS client error"),
         Event::Draining | Event::Closed => tracing::debug!(%event, "NATS client"),
+    }
+}
+
+/// The subject of what the server says of a publish that it does not permit.
+fn forbidden_subject(text: &str) -> Option<&str> {
+    let (_, subject) = text.split_once("Permissions Violation for Publish to \"")?;
+    subject.strip_suffix('"')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_s_words_for_what_it_does_not_permit() {
+        let text = r#"Permissions Violation for Publish to "$JS.API.STREAM.CREATE.POLLS""#;
+        assert_eq!(forbidden_subject(text), Some("$JS.API.STREAM.CREATE.POLLS"));
+        for other in [
+            "",
+            "Permissions Violation for Subscription to \"x\"",
+            "Stale Connection",
+        ] {
+            assert_eq!(forbidden_subject(other), None);
+        }
     }
 }

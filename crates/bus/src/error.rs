@@ -43,6 +43,12 @@ pub enum BusError {
         /// What was tried.
         what: String,
     },
+    /// The server's permissions do not let this user ask that.
+    #[error("failed to {what}: this NATS user may not")]
+    Forbidden {
+        /// What was tried.
+        what: String,
+    },
     /// No answer within the configured time.
     #[error("failed to {what}: no answer in time")]
     Timeout {
@@ -108,7 +114,9 @@ impl BusError {
     /// Whether trying again later can succeed without anybody changing anything.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::NoResponder { .. }
+            // Who may not make a stream waits for who may; permissions are changed while servers run.
+            Self::Forbidden { .. }
+            | Self::NoResponder { .. }
             | Self::Timeout { .. }
             | Self::Disconnected { .. }
             | Self::NotFound { .. }

@@ -2,18 +2,10 @@
 
 use jiff::Timestamp;
 use wire::Entry;
-use wire::streams::{self, ConsumerSpec, StreamSpec};
+use wire::streams::{self, StreamSpec};
 
 use crate::streams::{self as ensured, Target};
 use crate::{Bucket, Bus, BusError, Difference};
-
-/// The durable consumers that services share.
-const CONSUMERS: [&ConsumerSpec; 4] = [
-    &streams::POLLER,
-    &streams::MAPPER,
-    &streams::COMMANDER,
-    &streams::OUTCOMES,
-];
 
 /// What is on the server, set against what must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +56,7 @@ impl Bus {
             let found = looked.map_or(Found::Missing, found);
             things.push(Inspected { of, found });
         }
-        for spec in CONSUMERS {
+        for spec in streams::CONSUMERS {
             let of = format!("consumer {} of {}", spec.name, spec.stream.name);
             let looked = ensured::inspect_consumer(self, spec).await?;
             let found = looked.map_or(Found::Missing, found);

@@ -34,6 +34,7 @@
 //! | dead letter cannot be stored | the message stays and comes again after 5 s |
 //! | headers that the client cannot read | the message becomes a dead letter, at the cost of a connection |
 //! | follower or watcher lost its place | starts again from the last message per subject, or from a new snapshot |
+//! | permissions do not allow to make what is missing | [`BusError::Forbidden`], transient: who may makes it |
 //! | configuration differs, server too old, request refused | an error, not transient; nothing is changed or deleted |
 //! | the client's own task ended | [`BusError::Closed`], from everything, for ever: end the process |
 //!
@@ -77,6 +78,7 @@ mod metrics;
 mod micro;
 mod one_use;
 mod options;
+pub mod permissions;
 mod policy;
 mod present;
 mod publish;

@@ -20,7 +20,7 @@ pub struct BusOptions {
     pub url: String,
     /// Token; wins over one in the URL.
     pub token: Option<SecretString>,
-    /// NATS credentials file (JWT and seed). Read again at every attempt of the first connection.
+    /// NATS credentials file (JWT and seed), or a file with nothing but the seed of an nkey. Read again at every attempt of the first connection.
     pub credentials: Option<PathBuf>,
     /// Name of the connection and `ce-source` of what is published.
     pub name: &'static str,

@@ -22,7 +22,7 @@ pub struct NatsOptions {
     /// Token to log in with
     #[arg(long, env = "NATS_TOKEN", hide_env_values = true)]
     pub nats_token: Option<SecretString>,
-    /// Credentials file (JWT and seed) to log in with
+    /// Credentials file (JWT and seed), or a file with the seed of an nkey, to log in with
     #[arg(long, env = "NATS_CREDENTIALS", value_name = "FILE")]
     pub nats_credentials: Option<PathBuf>,
     /// Longest wait for an answer of the server

@@ -64,7 +64,8 @@ pub(crate) async fn usable(database: &Database) -> Result<(), String> {
     }
 }
 
-/// Makes streams that are missing, and checks those that are there, until shutdown.
+/// Makes streams and shared consumers that are missing, and checks those that are there, until shutdown: for all services,
+/// since permissions let no other make them.
 ///
 /// The first time a difference is an error: a service must not start on streams that are not what it needs. Later it is
 /// told and makes the replica unready, but the work goes on as far as it does.
@@ -81,7 +82,11 @@ pub(crate) async fn streams(
     let mut rounds = Rounds::every(every, shutdown.clone());
     let mut differ = false;
     while rounds.next().await {
-        let outcome = match bus.ensure_streams().await {
+        let ensuring = async {
+            bus.ensure_streams().await?;
+            bus.ensure_consumers().await
+        };
+        let outcome = match ensuring.await {
             Ok(()) => {
                 ensured.send_replace(true);
                 if std::mem::take(&mut differ) {

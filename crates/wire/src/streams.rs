@@ -295,6 +295,17 @@ pub const WEBHOOK_LOOKER: ConsumerSpec = ConsumerSpec {
     max_ack_pending: 10_000,
 };
 
+/// All shared consumers.
+pub const CONSUMERS: [&ConsumerSpec; 7] = [
+    &POLLER,
+    &MAPPER,
+    &COMMANDER,
+    &OUTCOMES,
+    &WEBHOOK_MATCHER,
+    &WEBHOOK_SENDER,
+    &WEBHOOK_LOOKER,
+];
+
 /// What is asked of a key-value bucket.
 #[derive(Debug, PartialEq, Eq)]
 pub struct BucketSpec {

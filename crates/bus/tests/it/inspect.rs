@@ -13,7 +13,10 @@ async fn what_is_missing_stays_missing() {
     let ground = Ground::bare().await;
     let seen = ground.bus.inspect().await.unwrap();
     assert!(seen.things.iter().all(|thing| thing.found == Found::Missing));
-    assert_eq!(seen.things.len(), streams::ALL.len() + streams::BUCKETS.len() + 4);
+    assert_eq!(
+        seen.things.len(),
+        streams::ALL.len() + streams::BUCKETS.len() + streams::CONSUMERS.len()
+    );
     assert_eq!(ground.bus.server_time().await.unwrap(), None);
     assert!(
         ground

@@ -18,6 +18,7 @@ mod hostile;
 mod inspect;
 mod later;
 mod observe;
+mod permissions;
 mod present;
 mod publish;
 mod requests;

@@ -47,6 +47,7 @@ pub(super) fn render(
         line("  sync_interval", "always".to_owned());
     }
     text.push_str("}\n");
+    text.push_str(&options.more);
     Ok(text)
 }
 
@@ -72,6 +73,7 @@ mod tests {
     fn the_whole_file() {
         let mut options = NatsOptions::new("/unused");
         options.monitor_port = Some(8222);
+        options.more = "system_account: SYS\n".to_owned();
         let address = "127.0.0.1:4222".parse().unwrap();
         let text = render(&options, "name", Path::new("/data/with \"quotes\""), address).unwrap();
         assert_eq!(
@@ -88,6 +90,7 @@ jetstream: {
   max_file_store: 4294967296
   sync_interval: always
 }
+system_account: SYS
 "#
         );
     }

@@ -45,6 +45,8 @@ pub struct NatsOptions {
     pub start_timeout: Duration,
     /// Longest time for an orderly stop before the server is killed.
     pub stop_timeout: Duration,
+    /// More configuration, after all that is said here: accounts, users and what they may do.
+    pub more: String,
     /// The program; `None` looks for one ([`Search::from_env`]).
     pub program: Option<NatsProgram>,
 }
@@ -63,6 +65,7 @@ impl NatsOptions {
             sync_always: true,
             start_timeout: Duration::from_secs(60),
             stop_timeout: Duration::from_secs(10),
+            more: String::new(),
             program: None,
         }
     }

@@ -228,7 +228,7 @@ async fn an_idle_fleet_is_quiet() {
     // From here on nothing changes; every row is polled each second.
     sqlx::raw_sql(
         "CREATE TABLE written (id uuid, at timestamptz);
-         CREATE FUNCTION note_write() RETURNS trigger LANGUAGE plpgsql AS
+         CREATE FUNCTION note_write() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
            'BEGIN INSERT INTO written VALUES (NEW.id, NEW.as_of); RETURN NEW; END';
          CREATE TRIGGER note_write AFTER UPDATE ON account_tool_instances FOR EACH ROW EXECUTE FUNCTION note_write();",
     )

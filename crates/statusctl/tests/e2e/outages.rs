@@ -1,6 +1,9 @@
 //! Servers go away and come back.
 
+use std::collections::HashMap;
+
 use dtma_sim::Misbehaviour;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::world::{Setup, World};
@@ -104,67 +107,91 @@ async fn nats_restarted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_stream_deleted() {
+async fn every_stream_and_bucket_deleted() {
     let options = vec!["--streams-every", "500ms", "--rebuild-every", "500ms"];
     let mut poller = crate::world::QUICK.to_vec();
     poller.extend(["--streams-every", "500ms", "--reconcile-every", "500ms"]);
-    let world = World::start(Setup {
+    let mut world = World::start(Setup {
         toolboxes: 2,
         mapper: options,
         poller,
+        apis: 1,
         ..Setup::default()
     })
     .await;
+    world.add_notifier(&[]).await;
     world.all_running().await;
-    let histories = |world: &World| {
-        let fleet = world.sim.fleet();
-        let pool = world.pool.clone();
-        async move {
-            let mut all = Vec::new();
-            for id in fleet
-                .iter()
-                .flat_map(|toolbox| &toolbox.instances)
-                .map(|instance| instance.id)
-            {
-                let count: i64 =
-                    sqlx::query_scalar("SELECT count(*) FROM status_changes WHERE subject_id = $1")
-                        .bind(id)
-                        .fetch_one(&pool)
-                        .await
-                        .unwrap();
-                all.push((id, count));
-            }
-            all
+    let owner = world.user(world.sim.toolbox(0).account_id);
+    let webhook = json!({ "url": "https://receiver.example/hook" });
+    owner
+        .send(reqwest::Method::POST, "/webhooks", Some(webhook), &[])
+        .await
+        .expect(201);
+    let mirrored = async || {
+        let bucket = world.bus.existing_bucket::<wire::WebhookEntry>().await;
+        match bucket {
+            Ok(Some(bucket)) => bucket.all().await.is_ok_and(|entries| entries.len() == 1),
+            _ => false,
         }
     };
-    let before = histories(&world).await;
-    let client = async_nats::connect(world.nats.url()).await.unwrap();
-    let jetstream = async_nats::jetstream::new(client);
-    for stream in [
-        "POLLS",
-        "DTMA_RAW",
-        "DTMA_COMMANDS",
-        "MCP_STATUS",
-        "DTMA_DLQ",
-        "KV_toolboxes",
-    ] {
+    world.until("the webhook is mirrored", mirrored).await;
+    let as_it_should_be = async || {
+        let inspected = world.bus.inspect().await;
+        inspected.is_ok_and(|seen| seen.things.iter().all(|thing| thing.found == bus::Found::Right))
+    };
+    world
+        .until("every stream, bucket and consumer is there", as_it_should_be)
+        .await;
+
+    let histories = async || {
+        let query = "SELECT subject_id, count(*) FROM status_changes GROUP BY 1 ORDER BY 1";
+        let query = sqlx::query_as::<_, (Uuid, i64)>(query);
+        query.fetch_all(&world.pool).await.unwrap()
+    };
+    let before = histories().await;
+    // What a subscriber knows: of each subject the newest, without what may be told anew in other words.
+    let essence = |event: &Value| {
+        let field = |name: &str| event[name].clone();
+        ["version", "state", "health", "lastError", "status"].map(field)
+    };
+    let mut known = HashMap::new();
+    let told_before = world.events.all();
+    for event in &told_before {
+        known.insert(event.subject.clone(), essence(&event.body));
+    }
+    let jetstream = async_nats::jetstream::new(crate::world::plain(&world.nats, "admin").await);
+    let buckets = wire::streams::BUCKETS.map(|bucket| format!("KV_{}", bucket.name));
+    let streams = wire::streams::ALL.map(|stream| stream.name.to_owned());
+    for stream in streams.into_iter().chain(buckets) {
         jetstream.delete_stream(stream).await.unwrap();
     }
-    for toolbox in world.sim.fleet() {
-        for instance in &toolbox.instances {
-            let subject = wire::subjects::server_status(
-                domain::AccountId(toolbox.account_id),
-                domain::ServerId(instance.id),
-            );
-            world
-                .until("the status stream is whole again", async || {
-                    let last = world.bus.last(&wire::streams::MCP_STATUS, &subject).await;
-                    last.is_ok_and(|last| last.is_some())
-                })
-                .await;
-        }
+    world.until("all is made again", as_it_should_be).await;
+    world.until("the webhook is mirrored again", mirrored).await;
+    for subject in known.keys() {
+        world
+            .until("the status stream is whole again", async || {
+                let last = world.bus.last(&wire::streams::MCP_STATUS, subject).await;
+                last.is_ok_and(|last| last.is_some())
+            })
+            .await;
     }
-    assert_eq!(histories(&world).await, before, "healed without a false event");
+    // Polls are made, told and folded again, and whoever listens has learnt nothing new.
+    let healed = jiff::Timestamp::now().to_string();
+    world
+        .until("every toolbox is heard of again", async || {
+            let query = "SELECT bool_and(as_of > $1::timestamptz) FROM account_tool_environments";
+            let query = sqlx::query_scalar::<_, Option<bool>>(query).bind(&healed);
+            query.fetch_one(&world.pool).await.unwrap() == Some(true)
+        })
+        .await;
+    assert_eq!(histories().await, before, "healed without a false event");
+    for event in &world.events.all()[told_before.len()..] {
+        assert_eq!(
+            Some(&essence(&event.body)),
+            known.get(&event.subject),
+            "{event:?}"
+        );
+    }
     for toolbox in world.sim.fleet() {
         let instance = &toolbox.instances[1];
         world.sim.stop_container(toolbox.id, &instance.name).unwrap();
@@ -219,4 +246,43 @@ async fn gapless(world: &World, server: Uuid) {
         .map(|(version, ..)| version)
         .collect();
     assert_eq!(recorded, (1..=recorded.len() as i64).collect::<Vec<_>>());
+}
+
+/// What permissions cannot forbid to a poller that is taken over (see `bus::permissions`).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_acknowledgement_in_the_place_of_a_status_is_repaired() {
+    let world = World::start(Setup {
+        // All is compared, and not only what is missing, every ten minutes.
+        mapper: vec!["--rebuild-every", "500ms", "--rebuild-full-every", "500ms"],
+        ..Setup::default()
+    })
+    .await;
+    world.all_running().await;
+    let toolbox = world.sim.toolbox(0);
+    let server = &toolbox.instances[0];
+    let subject =
+        wire::subjects::server_status(domain::AccountId(toolbox.account_id), domain::ServerId(server.id));
+    let last = async || {
+        let last = world.bus.last(&wire::streams::MCP_STATUS, &subject).await;
+        last.unwrap().unwrap()
+    };
+    let told = last().await;
+    let poller = crate::world::plain(&world.nats, "dtma-poller").await;
+    poller
+        .publish_with_reply(
+            wire::subjects::raw(domain::ToolboxId(toolbox.id)),
+            subject.clone(),
+            "{}".into(),
+        )
+        .await
+        .unwrap();
+    let status = |delivery: &bus::Delivery| serde_json::from_slice::<Value>(&delivery.body).unwrap();
+    world
+        .until("the acknowledgement came, and the status after it", async || {
+            let now = last().await;
+            now.sequence > told.sequence + 1 && status(&now)["kind"] == "status"
+        })
+        .await;
+    assert_eq!(status(&last().await)["version"], status(&told)["version"]);
+    world.stop().await;
 }

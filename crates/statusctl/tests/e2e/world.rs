@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use bus::{Bus, BusOptions, From as Begin};
+use bus::{Bus, BusOptions, From as Begin, permissions};
 use clap::Parser as _;
 use dtma_sim::{DialectMix, Sim, SimConfig, SimHandle, ToolboxInfo};
 use embedded::{NatsOptions, NatsServer, Postgres, PostgresOptions};
@@ -123,6 +123,8 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let mut nats = NatsOptions::new(dir.path().join("nats"));
         nats.sync_always = false;
+        // As in production: each service may do what it must, and nothing else.
+        nats.more = permissions::whole(password, "");
         let mut postgres = PostgresOptions::new(dir.path().join("postgres"));
         postgres.durable = false;
         let (nats, postgres) = tokio::join!(NatsServer::start(nats), Postgres::start(postgres));
@@ -133,22 +135,32 @@ impl World {
             .await
             .unwrap();
         database.migrate().await.unwrap();
+        let url_of = roles(&database, &url).await;
 
         let (_, sealing_key) = bus::SealingKey::generate();
         let key = sealing_key.clone();
         let mut mappers = Vec::new();
         for _ in 0..setup.mappers {
-            let config = mapper(&nats.url(), &url, &key, &setup.mapper);
+            let config = mapper(
+                &login(&nats, "status-mapper"),
+                &url_of("status_sync_mapper"),
+                &key,
+                &setup.mapper,
+            );
             mappers.push(host(|lifecycle| status_mapper::run(config, lifecycle)).await);
         }
         let mut pollers = Vec::new();
         for _ in 0..setup.pollers {
-            let config = poller(&nats.url(), &key, &setup.poller);
+            let config = poller(&login(&nats, "dtma-poller"), &key, &setup.poller);
             pollers.push(host(|lifecycle| dtma_poller::run(config, lifecycle)).await);
         }
         let mut apis = Vec::new();
         for _ in 0..setup.apis {
-            let config = api(&nats.url(), &url, &setup.api);
+            let config = api(
+                &login(&nats, "status-api"),
+                &url_of("status_sync_api"),
+                &setup.api,
+            );
             apis.push(host(|lifecycle| status_api::run(config, lifecycle)).await);
         }
         let poller_url = pollers[0].url.clone();
@@ -165,7 +177,7 @@ impl World {
         };
         let sim = Sim::start(config, CancellationToken::new()).await.unwrap();
 
-        let bus = connect(&nats.url()).await;
+        let bus = connect(&login(&nats, "admin")).await;
         let stop_following = CancellationToken::new();
         let events = Events::follow(&bus, stop_following.clone());
         let pool = database.pool().clone();
@@ -251,14 +263,14 @@ impl World {
 
     /// Starts one more poller.
     pub(crate) async fn add_poller(&mut self, more: &[&str]) {
-        let config = poller(&self.nats.url(), &self.sealing_key, more);
+        let config = poller(&login(&self.nats, "dtma-poller"), &self.sealing_key, more);
         let hosted = host(|lifecycle| dtma_poller::run(config, lifecycle)).await;
         self.pollers.push(hosted);
     }
 
     /// Starts a notifier; it ends with the status-apis.
     pub(crate) async fn add_notifier(&mut self, more: &[&str]) {
-        let config = notifier(&self.nats.url(), &self.sealing_key, more);
+        let config = notifier(&login(&self.nats, "notifier"), &self.sealing_key, more);
         let hosted = host(|lifecycle| notifier::run(config, lifecycle)).await;
         self.apis.push(hosted);
     }
@@ -396,6 +408,42 @@ fn notifier(nats: &str, key: &SecretString, more: &[&str]) -> notifier::Config {
         JWT_SECRET,
     ];
     notifier::Config::try_parse_from(own.iter().chain(more)).unwrap()
+}
+
+/// Makes the roles of the services; what is returned tells each one's URL. Everything else here is the owner's.
+async fn roles(database: &Database, owner: &SecretString) -> impl Fn(&str) -> SecretString + use<> {
+    const ROLES: &str = include_str!("../../../../deploy/postgres/roles.sql");
+    sqlx::raw_sql(ROLES).execute(database.pool()).await.unwrap();
+    for role in ["status_sync_mapper", "status_sync_api"] {
+        let statement = format!("ALTER ROLE {role} PASSWORD '{}'", password(role));
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
+            .execute(database.pool())
+            .await
+            .unwrap();
+    }
+    let owner: url::Url = owner.expose_secret().parse().unwrap();
+    move |role| {
+        let mut url = owner.clone();
+        url.set_username(role).unwrap();
+        url.set_password(Some(&password(role))).unwrap();
+        url.to_string().into()
+    }
+}
+
+/// Passwords are guessable here.
+fn password(user: &str) -> String {
+    format!("of-{user}")
+}
+
+/// The address of NATS with a user's login.
+fn login(nats: &NatsServer, user: &str) -> String {
+    format!("nats://{user}:{}@{}", password(user), nats.address())
+}
+
+/// A plain client of a user; `admin` may do everything.
+pub(crate) async fn plain(nats: &NatsServer, user: &str) -> async_nats::Client {
+    let login = async_nats::ConnectOptions::with_user_and_password(user.to_owned(), password(user));
+    login.connect(nats.url()).await.unwrap()
 }
 
 async fn connect(url: &str) -> Bus {

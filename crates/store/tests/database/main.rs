@@ -19,6 +19,7 @@ mod migrations;
 mod outbox;
 mod owner;
 mod registry;
+mod roles;
 mod round_trip;
 mod support;
 mod sweeps;
