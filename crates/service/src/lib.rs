@@ -8,14 +8,18 @@
 //!
 //! This crate knows nothing of status, NATS or PostgreSQL; it must never depend on `domain`, `wire`, `bus` or `store`.
 
+mod command_line;
+mod health;
 pub mod http;
 mod lifecycle;
 pub mod options;
 mod process;
 mod readiness;
+pub mod secret_files;
 mod tasks;
 mod telemetry;
 
+pub use command_line::command_line;
 pub use lifecycle::Lifecycle;
 pub use options::duration;
 pub use process::{main, shutdown_on_signals};
