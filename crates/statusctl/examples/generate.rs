@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use clap::{Arg, CommandFactory as _};
+use clap::{Arg, Args as _, Command, CommandFactory as _};
+use dtma_sim::SimConfig;
 
 const FILE: &str = "deploy/compose/.env.example";
 const COMPOSE: &str = "deploy/compose/compose.yaml";
@@ -22,7 +23,9 @@ fn main() -> ExitCode {
     let written = std::fs::read_to_string(&path)
         .and_then(|have| Ok((have, std::fs::read_to_string(format!("{root}{COMPOSE}"))?)))
         .and_then(|(have, compose)| {
-            let by_hand = have.split_inclusive('\n').take_while(|line| !line.starts_with(MARK));
+            let by_hand = have
+                .split_inclusive('\n')
+                .take_while(|line| !line.starts_with(MARK));
             let text = by_hand.collect::<String>() + &documented(&compose);
             if check {
                 return Ok(have == text);
@@ -48,6 +51,7 @@ fn documented(compose: &str) -> String {
         status_mapper::Config::command(),
         status_api::Config::command(),
         notifier::Config::command(),
+        SimConfig::augment_args(Command::new("dtma-sim, of the profile demo")),
     ];
     let mut text = line(MARK);
     // What several have stands first, once.
@@ -87,12 +91,16 @@ fn variable(argument: &Arg) -> Option<String> {
 fn entry(text: &mut String, compose: &str, name: &str, argument: &Arg, users: Option<&[&str]>) {
     let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
-    let users = users.map(|users| format!(" ({})", users.join(", "))).unwrap_or_default();
+    let users = users
+        .map(|users| format!(" ({})", users.join(", ")))
+        .unwrap_or_default();
     // Writing to a String cannot fail.
     for line in wrapped(&format!("{help}{users}")) {
         let _ = writeln!(text, "# {line}");
     }
-    if compose.contains(&format!(" {name}: ")) {
+    if let Some((_, value)) = compose.split_once(&format!(" {name}: ${{{name}:-")) {
+        let _ = writeln!(text, "#{name}={}", value.split('}').next().unwrap_or_default());
+    } else if compose.contains(&format!(" {name}: ")) {
         let _ = writeln!(text, "# {name} is set in compose.yaml");
     } else if compose.contains(&format!(" {name}_FILE: ")) {
         let _ = writeln!(text, "# {name}_FILE is set in compose.yaml");
