@@ -97,7 +97,7 @@ stand_in_nats() {
 }
 
 stand_in_proxy() {
-    bare_root "$1" libc6 caddy
+    bare_root "$1" libc6 libzstd1 caddy
     add_busybox "$1"
     import_image "$1" "$2" 'CMD ["caddy", "run", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"]' \
         'ENV XDG_CONFIG_HOME=/config' 'ENV XDG_DATA_HOME=/data'
