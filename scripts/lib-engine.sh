@@ -6,25 +6,31 @@ ENGINE_CACHE=/var/cache/mcp-status-sync/docker
 ENGINE_PID=
 COMPOSE=()
 
-# Sets DOCKER to the client, COMPOSE to the command, and starts an engine if none runs and INSTALL is set.
+# Sets DOCKER to the client and COMPOSE to the command; installs what is missing and starts an engine if INSTALL is set.
 find_engine() {
-    if [[ -n ${INSTALL:-} ]] && ! have dockerd && ! engine_runs; then
+    DOCKER=$(find_client) || DOCKER=
+    if [[ -n ${INSTALL:-} ]] && ! { engine_runs && find_compose; } && ! { have dockerd && have docker-compose; }; then
         can_apt || die "a Docker engine can only be installed by root, with apt-get"
         apt_install "as the engine" docker.io docker-compose iptables
+        DOCKER=$(find_client) || DOCKER=
     fi
-    DOCKER=$(find_client) || die "no docker client was found that can build with BuildKit: install Docker, or give --install"
+    [[ -n $DOCKER ]] || die "no docker client was found that can build with BuildKit: install Docker, or give --install"
     if ! engine_runs; then
         [[ -n ${INSTALL:-} ]] || die "no Docker engine answers: start one, or give --install"
         start_engine
     fi
+    find_compose || die "Docker Compose was not found: install it, or give --install"
+    say "engine $(docker version -f '{{.Server.Version}}'), Compose $("${COMPOSE[@]}" version --short)"
+}
+
+find_compose() {
     if docker compose version >/dev/null 2>&1; then
         COMPOSE=("$DOCKER" compose)
     elif have docker-compose; then
         COMPOSE=(docker-compose)
     else
-        die "Docker Compose was not found: install it, or give --install"
+        return 1
     fi
-    say "engine $(docker version -f '{{.Server.Version}}'), $("${COMPOSE[@]}" version --short)"
 }
 
 docker() { command "$DOCKER" "$@"; }
@@ -34,13 +40,14 @@ find_client() {
     local client major
     for client in $(type -aP docker); do
         if "$client" buildx version >/dev/null 2>&1; then echo "$client"; return 0; fi
+        # "Docker version 20.10.24+dfsg1, build 297e128"
         major=$(version_of '' "$client") || continue
         if [[ ${major%%.*} -lt 23 ]]; then echo "$client"; return 0; fi
     done
     return 1
 }
 
-engine_runs() { "${DOCKER:-docker}" version -f '{{.Server.Version}}' >/dev/null 2>&1; }
+engine_runs() { [[ -n $DOCKER ]] && docker version -f '{{.Server.Version}}' >/dev/null 2>&1; }
 
 start_engine() {
     is_root || die "only root can start a Docker engine"

@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2153 # ROOT is lib.sh's, SCRATCH the script's own
 # Local stand-ins for the base images that deploy/ names, made of Debian's packages and what this machine has, for where no
 # image registry can be reached. Sourced after lib.sh. Each has the name of what it stands in for, so that the
 # Dockerfile and the compose file are used as they are; the label mcp-status.stand-in tells them from the real ones.
@@ -40,7 +41,7 @@ bare_root() {
     local folder=$1 packages
     shift
     mkdir -p "$folder" "$folder.debs"
-    (cd "$folder.debs" && apt-get -qq download "$@" >&2)
+    (cd "$folder.debs" && apt-get -qq -o APT::Sandbox::User=root download "$@" >&2)
     for packages in "$folder.debs"/*.deb; do dpkg-deb -x "$packages" "$folder"; done
     rm -rf "$folder.debs"
     mkdir -p "$folder/etc/ssl/certs" "$folder/tmp"
