@@ -71,10 +71,13 @@ stand_in_rust() {
 
 # The Node that is here.
 stand_in_node() {
+    local node npm
+    node=$(find_node)
+    npm=$(dirname "$(dirname "$(readlink -f "$(command -v npm)")")")
     debian_root "$1" ca-certificates,libstdc++6
-    install -D "$(readlink -f "$(command -v node)")" "$1/usr/local/bin/node"
+    install -D "$(readlink -f "${node#* }")" "$1/usr/local/bin/node"
     mkdir -p "$1/usr/local/lib/node_modules"
-    cp -a "$(dirname "$(dirname "$(readlink -f "$(command -v npm)")")")" "$1/usr/local/lib/node_modules/npm"
+    cp -a "$npm" "$1/usr/local/lib/node_modules/npm"
     ln -s ../lib/node_modules/npm/bin/npm-cli.js "$1/usr/local/bin/npm"
     ln -s ../lib/node_modules/npm/bin/npx-cli.js "$1/usr/local/bin/npx"
     import_image "$1" "$2" "ENV NODE_EXTRA_CA_CERTS=$CERTIFICATES"
