@@ -95,8 +95,7 @@ fn reachable(listen: SocketAddr) -> anyhow::Result<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Readiness;
-    use crate::http::{bind, health_router};
+    use crate::{Readiness, http};
 
     #[test]
     fn everywhere_is_here() {
@@ -113,9 +112,10 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn the_service_is_asked_and_says_what_is_wrong() {
         let readiness = Readiness::expecting(&["nats"]);
-        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let listener = http::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let listen = listener.local_addr().unwrap();
-        let server = tokio::spawn(axum::serve(listener, health_router(readiness.clone())).into_future());
+        let server =
+            tokio::spawn(axum::serve(listener, http::health_router(readiness.clone())).into_future());
         let asks = |live| async move {
             tokio::task::spawn_blocking(move || {
                 ask(&Options { listen, live }).map_err(|error| format!("{error:#}"))
