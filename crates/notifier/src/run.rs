@@ -191,6 +191,7 @@ async fn connect(config: &Config) -> anyhow::Result<(Bus, bus::Tickets)> {
         token: nats.nats_token.clone(),
         credentials: nats.nats_credentials.clone(),
         api_timeout: nats.nats_timeout,
+        replicas: nats.nats_replicas,
         ..BusOptions::new(nats.nats_url.as_str(), "notifier")
     })
     .await

@@ -1,4 +1,5 @@
-//! Options that several services share. Every option is also an environment variable; secrets can come from files.
+//! Options that several services share. Every option is also an environment variable; secrets can come from files
+//! ([`crate::secret_files`]).
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -28,6 +29,9 @@ pub struct NatsOptions {
     /// Longest wait for an answer of the server
     #[arg(long, env = "NATS_TIMEOUT", default_value = "5s", value_parser = duration)]
     pub nats_timeout: Duration,
+    /// Copies that the servers of a cluster keep of each stream; the same for all services
+    #[arg(long, env = "NATS_REPLICAS", default_value_t = 1, value_parser = replicas)]
+    pub nats_replicas: usize,
 }
 
 /// How to reach PostgreSQL.
@@ -96,9 +100,27 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "expected a duration such as 250ms, 30s, 5m or 1m30s".to_owned())
 }
 
+/// Reads how many copies: an even number adds no safety (a majority decides), and more than five are not taken.
+fn replicas(text: &str) -> Result<usize, &'static str> {
+    match text {
+        "1" => Ok(1),
+        "3" => Ok(3),
+        "5" => Ok(5),
+        _ => Err("expected 1, 3 or 5"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn copies_are_those_that_a_majority_can_be_had_of() {
+        assert_eq!(replicas("3"), Ok(3));
+        for text in ["0", "2", "7", "-1", ""] {
+            assert!(replicas(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn durations() {

@@ -48,12 +48,13 @@ where
     })();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            #[expect(clippy::print_stderr, reason = "the last word of a process that failed")]
-            {
-                eprintln!("{name}: {error:#}");
-            }
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(name, &error),
     }
+}
+
+/// One line on standard error, and the exit code.
+#[expect(clippy::print_stderr, reason = "the last word of a process that failed")]
+pub(crate) fn failed(name: &str, error: &anyhow::Error) -> ExitCode {
+    eprintln!("{name}: {error:#}");
+    ExitCode::FAILURE
 }

@@ -111,6 +111,7 @@ impl Config {
             token: self.nats.nats_token.clone(),
             credentials: self.nats.nats_credentials.clone(),
             api_timeout: self.nats.nats_timeout,
+            replicas: self.nats.nats_replicas,
             ..BusOptions::new(self.nats.nats_url.as_str(), crate::NAME)
         }
     }

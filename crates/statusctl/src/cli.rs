@@ -5,8 +5,8 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::ctl::{
-    Global, act, board, connections, log, overrides, profiles, refresh, registry, servers, token, toolboxes,
-    webhooks,
+    Global, act, board, connections, log, migrate, overrides, profiles, refresh, registry, servers, sim,
+    token, toolboxes, webhooks,
 };
 use crate::{doctor, up, watch};
 
@@ -250,7 +250,16 @@ pub enum Command {
     ///
     /// Prints one line of JSON once it answers; everything is then scripted over HTTP
     /// below URL/control.
-    Sim(Box<dtma_sim::SimConfig>),
+    Sim(Box<sim::Options>),
+    /// Bring the database's schema up to date
+    ///
+    /// Migrations only add, and may run while the services do. The database is the one
+    /// that DATABASE_URL names, or the file that DATABASE_URL_FILE names; else that of
+    /// the profile, or of the `statusctl up` that runs here.
+    ///
+    ///   DATABASE_URL_FILE=/run/secrets/database_url statusctl migrate --wait 2m
+    #[command(verbatim_doc_comment)]
+    Migrate(migrate::Options),
 }
 
 /// What to do with commands.

@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 use crate::api::Verb;
 use crate::cli::{Cli, Command, CommandCommands};
 use crate::ctl::{
-    Context, act, board, connections, log, overrides, profiles, refresh, registry, servers, token, toolboxes,
-    webhooks,
+    Context, act, board, connections, log, migrate, overrides, profiles, refresh, registry, servers, sim,
+    token, toolboxes, webhooks,
 };
 use crate::exit::{Exit, Failure};
 use crate::{doctor, up, watch};
@@ -19,17 +19,11 @@ use crate::{doctor, up, watch};
 /// # Errors
 /// The one line and the exit code that the process ends with.
 pub async fn dispatch(cli: Cli, shutdown: CancellationToken) -> Result<Exit, Failure> {
-    let context = Context::new(cli.global);
+    let context = Context::new(cli.global)?;
     match cli.command {
         Command::Up(options) => up::run(*options, context.data_dir(), shutdown).await?,
         Command::Watch(options) => watch::run(&context, *options, shutdown).await?,
-        Command::Sim(config) => {
-            let ready = |sim: &dtma_sim::SimHandle| {
-                let ready = serde_json::json!({ "url": sim.base_url(), "toolboxes": sim.len() });
-                watch::print_line(&ready.to_string())
-            };
-            dtma_sim::run_with(*config, shutdown, ready).await?;
-        }
+        Command::Sim(options) => sim::run(&context, *options, shutdown).await?,
         command => {
             return tokio::select! {
                 outcome = Box::pin(once(&context, command)) => outcome,
@@ -68,6 +62,7 @@ async fn once(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Token(options) => token::run(context, &options).await?,
         Command::Log(options) => log::run(context, &options).await?,
         Command::Profile(what) => profiles::run(context, &what).await?,
+        Command::Migrate(options) => migrate::run(context, &options).await?,
         Command::Doctor(options) => return doctor::run(context, &options).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

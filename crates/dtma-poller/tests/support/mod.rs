@@ -92,6 +92,7 @@ impl World {
             nats_token: None,
             nats_credentials: None,
             nats_timeout: Duration::from_secs(2),
+            nats_replicas: 1,
         };
         let http = HttpOptions {
             listen: ([127, 0, 0, 1], 0).into(),

@@ -231,6 +231,7 @@ impl Replica {
                 nats_token: None,
                 nats_credentials: None,
                 nats_timeout: Duration::from_secs(5),
+                nats_replicas: 1,
             },
             HttpOptions { listen },
             TelemetryOptions {

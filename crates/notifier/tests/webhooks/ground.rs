@@ -73,6 +73,7 @@ impl Ground {
                 nats_token: None,
                 nats_credentials: None,
                 nats_timeout: Duration::from_secs(5),
+                nats_replicas: 1,
             },
             HttpOptions {
                 listen: "127.0.0.1:0".parse().unwrap(),

@@ -4,6 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use secrecy::SecretString;
 use serde::Serialize;
 
 use crate::api::{Client, Limits};
@@ -84,16 +85,19 @@ pub struct Context {
 
 impl Context {
     /// The process's own.
-    pub fn new(global: Global) -> Self {
-        let environment = Environment::read();
+    ///
+    /// # Errors
+    /// When a file that a variable names cannot be read.
+    pub fn new(global: Global) -> Result<Self, Failure> {
+        let environment = Environment::read()?;
         #[expect(clippy::disallowed_methods, reason = "the shell of commands that show ages")]
         let clock = || Timestamp::now();
-        Self {
+        Ok(Self {
             global,
             terminal: Terminal::look(&environment),
             environment,
             clock,
-        }
+        })
     }
 
     /// Our clock.
@@ -143,6 +147,16 @@ impl Context {
         };
         let profiles = Profiles::read(&self.environment.profiles)?;
         resolve(&selection, &self.environment, &profiles, Endpoints::read)
+    }
+
+    /// The database of the installation that is meant.
+    ///
+    /// # Errors
+    /// As [`resolve`], and when it is not known where that is.
+    pub fn database_url(&self) -> Result<SecretString, Failure> {
+        self.installation()?.database.ok_or_else(|| {
+            Failure::usage("it is not known where the database is: set DATABASE_URL or DATABASE_URL_FILE")
+        })
     }
 
     /// Asks the status-api of the installation that is meant.

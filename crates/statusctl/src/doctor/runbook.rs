@@ -48,7 +48,7 @@ runbook! {
     DATABASE_TOO_OLD = "database-too-old",
         "upgrade PostgreSQL to 15 or newer";
     MIGRATIONS_MISSING = "migrations-missing",
-        "run `status-mapper --migrate`: migrations only add";
+        "run `statusctl migrate`: migrations only add";
     MIGRATIONS_CHANGED = "migrations-changed",
         "run the binaries that the schema was made with; a migration that was run is never edited";
     MIGRATION_UNFINISHED = "migration-unfinished",

@@ -16,6 +16,7 @@ mod document;
 mod host;
 mod outages;
 mod owner;
+mod processes;
 mod silence;
 mod webhooks;
 mod world;
