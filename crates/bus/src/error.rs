@@ -152,6 +152,7 @@ impl BusError {
             Self::Unsendable { .. } => "unsendable",
             Self::Encode { .. } => "encode",
             Self::Client { .. } => "client",
+            Self::Forbidden { .. } => "forbidden",
         }
     }
 
