@@ -64,7 +64,7 @@ impl Request {
             messaging.destination.template = operation,
             messaging.destination.name = self.subject,
         );
-        if !span.is_none() {
+        if !span.is_disabled() {
             trace::adopt(&span, self.trace_context());
         }
         span

@@ -34,7 +34,7 @@ pub(crate) fn publish(subject: &str, kept: Option<&str>) -> Span {
         )
     };
     match kept {
-        None if Span::current().is_none() => Span::none(),
+        None if Span::current().is_disabled() => Span::none(),
         None => span(),
         Some(traceparent) => {
             let span = span();
@@ -62,7 +62,7 @@ pub(crate) fn process(spec: &ConsumerSpec, delivery: &Delivery) -> Span {
         messaging.consumer.group.name = spec.name,
         messaging.message.redeliveries = i64::from(delivery.deliveries.saturating_sub(1)),
     );
-    if !span.is_none() {
+    if !span.is_disabled() {
         trace::adopt(&span, delivery.trace_context());
     }
     span
@@ -87,7 +87,7 @@ pub(crate) fn process_batch(spec: &ConsumerSpec, deliveries: &[Delivery]) -> Spa
         messaging.consumer.group.name = spec.name,
         messaging.batch.message_count = integer(deliveries.len()),
     );
-    if !span.is_none() {
+    if !span.is_disabled() {
         for delivery in deliveries {
             span.add_link(delivery.trace_context().span().span_context().clone());
         }
@@ -113,7 +113,7 @@ pub(crate) fn deliver(delivery: &Delivery) -> Span {
         messaging.destination.name = delivery.subject,
         deliver.readers = Empty,
     );
-    if !span.is_none() {
+    if !span.is_disabled() {
         trace::adopt(&span, delivery.trace_context());
     }
     span
@@ -121,7 +121,7 @@ pub(crate) fn deliver(delivery: &Delivery) -> Span {
 
 /// The span of a question, from asking to the answer.
 pub(crate) fn ask(subject: &str) -> Span {
-    if Span::current().is_none() {
+    if Span::current().is_disabled() {
         return Span::none();
     }
     let pattern = pattern(subject);

@@ -64,7 +64,7 @@ pub(crate) fn context_of_traceparent(traceparent: &str) -> Context {
 
 /// The context of a span; an empty one where it is nobody's.
 pub fn context_of(span: &Span) -> Context {
-    if span.is_none() {
+    if span.is_disabled() {
         return Context::new();
     }
     span.context()
@@ -87,7 +87,7 @@ pub(crate) fn inject_current(headers: &mut HeaderMap) {
 
 /// Makes a span a child of a stranger's trace, where there is one.
 pub fn adopt(span: &Span, context: Context) {
-    if !span.is_none() && context.span().span_context().is_valid() {
+    if !span.is_disabled() && context.span().span_context().is_valid() {
         // Fails only where nothing traces.
         let _ = span.set_parent(context);
     }

@@ -40,7 +40,7 @@ pub(crate) fn change(change: &Change, cause: Cause, parent: &Context) -> Span {
         status.health = Empty,
         status.cause = cause.as_str(),
     );
-    if span.is_none() {
+    if span.is_disabled() {
         return span;
     }
     match change {
@@ -89,7 +89,7 @@ fn integer(number: u64) -> i64 {
 /// The span of writing and committing.
 pub(crate) fn transaction(changes: usize) -> Span {
     // What belongs to no trace begins none: its changes do.
-    if Span::current().is_none() {
+    if Span::current().is_disabled() {
         return Span::none();
     }
     tracing::info_span!(

@@ -29,7 +29,7 @@ async fn the_age_of_what_is_known_is_told_by_who_is_to_blame_for_it(pool: PgPool
         if n == 2 {
             let (mut failing, _) = read(&pool, toolbox.id).await;
             let reason = Reason::new(ReasonCode::AgentUnreachable, "no connection");
-            failing.problem = LastError::carry(None, Some(reason), at(-100));
+            failing.problem = Some(LastError { reason, at: at(-100) });
             let writes = Writes {
                 toolboxes: vec![failing],
                 ..Writes::default()
