@@ -34,6 +34,8 @@ pub struct User {
     writes: &'static [&'static BucketSpec],
     /// Sees how far these consumers are; all, where there is none.
     watches: Watches,
+    /// Is told by the operator what to log.
+    logs: bool,
 }
 
 #[derive(Debug)]
@@ -55,7 +57,11 @@ const NOBODY: User = User {
     removes: &[],
     writes: &[],
     watches: Watches::Nothing,
+    logs: false,
 };
+
+/// A service that an operator may tell what to log.
+const SERVICE: User = User { logs: true, ..NOBODY };
 
 const fn of(stream: &'static StreamSpec) -> Target {
     Target::Stream(stream)
@@ -94,7 +100,7 @@ const DTMA_POLLER: User = User {
     takes: &[&streams::POLLER, &streams::COMMANDER],
     follows: &[entries(&streams::TOOLBOXES)],
     removes: &[of(&streams::POLLS), of(&streams::DTMA_COMMANDS)],
-    ..NOBODY
+    ..SERVICE
 };
 
 const STATUS_MAPPER: User = User {
@@ -126,7 +132,7 @@ const STATUS_MAPPER: User = User {
         &streams::WEBHOOK_ENTRIES,
     ],
     watches: Watches::All,
-    ..NOBODY
+    ..SERVICE
 };
 
 const STATUS_API: User = User {
@@ -151,7 +157,7 @@ const STATUS_API: User = User {
     removes: &[of(&streams::WEBHOOK_DEAD)],
     writes: &[&streams::TICKETS, &streams::SIGN_INS],
     watches: Watches::One(&streams::MAPPER),
-    ..NOBODY
+    ..SERVICE
 };
 
 const NOTIFIER: User = User {
@@ -179,13 +185,14 @@ const NOTIFIER: User = User {
     removes: &[of(&streams::WEBHOOKS)],
     // A ticket is redeemed by deleting it.
     writes: &[&streams::TICKETS],
-    ..NOBODY
+    ..SERVICE
 };
 
-/// The operator's: sees everything that `doctor` looks at, and changes nothing but through status-api.
+/// The operator's: sees everything that `doctor` looks at, says what services log, and changes nothing else but through
+/// status-api.
 const STATUSCTL: User = User {
     name: "statusctl",
-    publishes: &[QUESTIONS, DISCOVERY],
+    publishes: &[QUESTIONS, DISCOVERY, subjects::LOGS],
     follows: &[of(&streams::MCP_STATUS), entries(&streams::TOOLBOXES)],
     watches: Watches::All,
     ..NOBODY
@@ -246,6 +253,10 @@ impl User {
         }
         let mut subscribe: Vec<Cow<'static, str>> = vec![format!("{}.>", inbox(self.name)).into()];
         subscribe.extend(self.hears.iter().map(|subject| (*subject).into()));
+        if self.logs {
+            subscribe.push(subjects::log(self.name).into());
+            publish.push(format!("{}.>", inbox(STATUSCTL.name)).into());
+        }
         Permissions {
             publish: sorted(publish),
             subscribe: sorted(subscribe),
