@@ -39,10 +39,10 @@ fn delivery(toolbox: u128, round: u64, as_of: Timestamp, stopped: bool) -> bus::
         toolbox_id: id(toolbox, 0),
         as_of,
         source: RawSource::Poll,
-        missed_heartbeat: false,
         agent_time: None,
         agent_version: Some("2.1.0".to_owned()),
         next_within_seconds: Some(30),
+        missed_heartbeat: false,
         outcome: RawOutcome::Containers {
             coverage: RawCoverage::Whole,
             containers: (1..=CONTAINERS).map(container).collect(),
@@ -79,12 +79,7 @@ fn measured(deliveries: &[bus::Delivery], rows: Rows, now: Timestamp, thresholds
         let reports = all[at].1;
         let fold = domain::fold(toolbox, servers, reports, batch.known_until, now, thresholds);
         decisions
-            .take_fold(fold, |change| {
-                (
-                    batch.traces.of(change, reports),
-                    batch.origins.of(change, reports),
-                )
-            })
+            .take_fold(fold, |change| batch.cause(change, reports))
             .unwrap();
     }
     decisions

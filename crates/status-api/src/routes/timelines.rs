@@ -33,14 +33,14 @@ const POINTS: u32 = 48;
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Window {
-    /// How far back from now, such as 24h or 7d: from 1h to 30d.
-    #[param(pattern = "^[0-9]+(s|m|h|d)$", default = "24h", value_type = Option<String>)]
+    /// How far back from now, in hours or days, such as 24h or 7d: from 1h to 30d.
+    #[param(pattern = "^(([1-9]|[1-9][0-9]|[1-6][0-9][0-9]|7[01][0-9]|720)h|([1-9]|[12][0-9]|30)d)$", default = "24h", value_type = Option<String>)]
     window: Duration,
 }
 
 impl FromQuery for Window {
     fn take(query: &mut Query, _: &App) -> Result<Self> {
-        let window = query.read("window", "a duration from 1h to 30d, such as 24h or 7d", |text| {
+        let window = query.read("window", "hours or days from 1h to 30d, such as 24h or 7d", |text| {
             let window = duration(text)?;
             (HOUR..=LONGEST).contains(&window).then_some(window)
         })?;
@@ -50,20 +50,17 @@ impl FromQuery for Window {
     }
 }
 
-/// Reads a whole number with its unit.
+/// Reads a whole number of hours or days.
 fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let unit = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
+        "h" => HOUR,
+        "d" => DAY,
         _ => return None,
     };
-    // Nothing but digits: a number may also be written with a sign.
-    let digits = number.bytes().all(|byte| byte.is_ascii_digit());
-    let number = number.parse::<u64>().ok().filter(|_| digits)?;
-    number.checked_mul(unit).map(Duration::from_secs)
+    // As numbers are written: without a sign, and without noughts before it.
+    let plain = number.bytes().all(|byte| byte.is_ascii_digit()) && !number.starts_with('0');
+    unit.checked_mul(number.parse::<u32>().ok().filter(|_| plain)?)
 }
 
 fn back(to: Timestamp, window: Duration) -> Timestamp {
@@ -143,8 +140,8 @@ fn standing(server: &Server) -> Option<Moment> {
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Line {
-    /// How far back from now, such as 24h or 7d: from 1h to 30d. Cut down to a whole number of seconds for each point.
-    #[param(pattern = "^[0-9]+(s|m|h|d)$", default = "24h", value_type = Option<String>)]
+    /// How far back from now, in hours or days, such as 24h or 7d: from 1h to 30d. Cut down to a whole number of seconds for each point.
+    #[param(pattern = "^(([1-9]|[1-9][0-9]|[1-6][0-9][0-9]|7[01][0-9]|720)h|([1-9]|[12][0-9]|30)d)$", default = "24h", value_type = Option<String>)]
     window: Duration,
     /// How many points.
     #[param(minimum = 2, maximum = 200, default = 48, value_type = Option<u8>)]

@@ -17,8 +17,8 @@ pub(crate) struct Batch {
     groups: BTreeMap<ToolboxId, Group>,
     /// What cannot be read: its place in the batch, and why.
     pub(crate) refused: Vec<(usize, String)>,
-    pub(crate) traces: Traces,
-    pub(crate) origins: Origins,
+    traces: Traces,
+    origins: Origins,
     /// Until when nothing newer can be known: now, or while more reports wait to be read, when the newest of these was
     /// made.
     pub(crate) known_until: Timestamp,
@@ -83,6 +83,11 @@ impl Batch {
             .iter()
             .map(|(toolbox, group)| (*toolbox, group.reports.as_slice()))
             .collect()
+    }
+
+    /// The trace and the origin of what brought about `change`.
+    pub(crate) fn cause(&self, change: &Change, reports: &[Report]) -> (Context, Option<Origin>) {
+        (self.traces.of(change, reports), self.origins.of(change, reports))
     }
 
     /// The toolboxes one by one.

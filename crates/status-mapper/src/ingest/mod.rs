@@ -248,12 +248,7 @@ impl Ingest {
             let fold = domain::fold(toolbox, servers, reports, known_until, now, &self.thresholds);
             folded.push((id, fold.counts.clone()));
             decisions
-                .take_fold(fold, |change| {
-                    (
-                        batch.traces.of(change, reports),
-                        batch.origins.of(change, reports),
-                    )
-                })
+                .take_fold(fold, |change| batch.cause(change, reports))
                 .map_err(Failed::Untold)?;
         }
         if !decisions.is_empty() {
