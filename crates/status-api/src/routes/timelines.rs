@@ -40,10 +40,14 @@ pub(crate) struct Window {
 
 impl FromQuery for Window {
     fn take(query: &mut Query, _: &App) -> Result<Self> {
-        let window = query.read("window", "hours or days from 1h to 30d, such as 24h or 7d", |text| {
-            let window = duration(text)?;
-            (HOUR..=LONGEST).contains(&window).then_some(window)
-        })?;
+        let window = query.read(
+            "window",
+            "hours or days from 1h to 30d, such as 24h or 7d",
+            |text| {
+                let window = duration(text)?;
+                (HOUR..=LONGEST).contains(&window).then_some(window)
+            },
+        )?;
         Ok(Self {
             window: window.unwrap_or(DAY),
         })
