@@ -32,6 +32,7 @@ instruments::declare! {
         .by(&[Label::of("reason", &[
             "no_token", "malformed", "algorithm", "unknown_key", "signature", "no_expiry", "expired", "not_yet_valid",
             "audience", "issuer", "role", "subject", "keys_unavailable", "failures", "rate",
+            "sign_in", "redemptions",
         ])]);
     JOINED = Metric::counter(
         "status_api.refresh_joined", "{request}", "Refreshes that joined one which had just been asked for",

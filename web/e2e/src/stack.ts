@@ -95,6 +95,8 @@ export class Stack {
         String(options.toolboxes),
         "--demo-containers",
         String(options.containers ?? 3),
+        "--demo-accounts",
+        String(options.accounts ?? 1),
         "--demo-chaos",
         "0",
         "--demo-heartbeat",

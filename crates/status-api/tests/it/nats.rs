@@ -141,7 +141,7 @@ async fn every_question_is_answered_alike() {
             .await;
         assert_eq!((status, &body["field"]), (400, &"colour".into()), "{operation}");
     }
-    assert_eq!(asked, 15);
+    assert_eq!(asked, 18);
 
     // A validator, a command under a key, and a body.
     let token = user(OWNER);
