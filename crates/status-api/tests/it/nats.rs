@@ -190,7 +190,7 @@ async fn every_question_is_answered_alike() {
     // Found by whoever looks.
     let info = asker.0.request("$SRV.INFO.status-api", "".into()).await.unwrap();
     let info: Value = serde_json::from_slice(&info.payload).unwrap();
-    assert_eq!(info["endpoints"].as_array().unwrap().len(), 43);
+    assert_eq!(info["endpoints"].as_array().unwrap().len(), 48);
     mapper.stop().await;
     Arc::into_inner(ground).unwrap().close().await;
 }
