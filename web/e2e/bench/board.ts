@@ -16,6 +16,19 @@ const CHANGES_PER_SECOND = 50;
 /** How long frames are counted, in ms. */
 const TRACED_MS = 20_000;
 
+/** In the page: the time between its frames, in ms. Text, because what compiles this file adds to functions. */
+const INTERVALS = `new Promise((resolve) => {
+  const seen = [];
+  const began = performance.now();
+  let last = began;
+  requestAnimationFrame(function tick(now) {
+    seen.push(now - last);
+    last = now;
+    if (now - began < ${TRACED_MS}) requestAnimationFrame(tick);
+    else resolve(seen.slice(1));
+  });
+})`;
+
 interface TraceEvent {
   readonly name: string;
   readonly ph: string;
@@ -118,22 +131,7 @@ try {
   );
   const churning = churn(stack, stop.signal);
   // Intervals between frames as the page itself sees them.
-  const intervals = page.evaluate(
-    (ms) =>
-      new Promise<number[]>((resolve) => {
-        const seen: number[] = [];
-        const began = performance.now();
-        let last = began;
-        const tick = (now: number) => {
-          seen.push(now - last);
-          last = now;
-          if (now - began < ms) requestAnimationFrame(tick);
-          else resolve(seen.slice(1));
-        };
-        requestAnimationFrame(tick);
-      }),
-    TRACED_MS,
-  );
+  const intervals = page.evaluate<number[]>(INTERVALS);
   const traced = await frames(session, TRACED_MS);
   const sorted = (await intervals).sort((a, b) => a - b);
   const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
