@@ -1,5 +1,6 @@
 //! One status change is one trace, through four processes: what they export to a collector is put together here, parent by
-//! parent, from what a browser and a webhook's receiver were given back to what the agent was asked.
+//! parent, from what a browser and a webhook's receiver were given back to what the agent was asked. Metrics come to the
+//! same collector.
 //!
 //! ```text
 //!  process poll.due.* ─ poll ─┬─ GET /tools/status                                    dtma-poller
@@ -262,6 +263,8 @@ async fn test() {
         }
     }
 
+    metrics_are_pushed(&sink).await;
+
     // Of polls that are not sampled nothing is exported, and a change is told all the same.
     stack
         .replace_poller(&[
@@ -334,6 +337,38 @@ async fn test() {
         ("poll", line["trace_id"].as_str().unwrap())
     );
     stack.sim.shutdown().await.unwrap();
+}
+
+/// What services push is what the table of metrics says that they have, and counts what was done here.
+async fn metrics_are_pushed(sink: &Sink) {
+    let counted = |service: &str, name: &str, label: (&str, &str)| {
+        let label = (label.0.to_owned(), label.1.to_owned());
+        let metric = sink.metrics(service).remove(name)?;
+        let of = metric.points.iter().filter(|(labels, _)| labels.contains(&label));
+        let sum: f64 = of.map(|(_, number)| number).sum();
+        (sum >= 1.0).then_some(())
+    };
+    for (service, name, label) in [
+        ("dtma-poller", "dtma_poller.polls", ("outcome", "containers")),
+        ("status-mapper", "status_mapper.changes", ("kind", "server")),
+        ("status-api", "status_api.commands", ("kind", "start")),
+        ("notifier", "notifier.messages.sent", ("type", "status")),
+    ] {
+        eventually(&format!("{name} of {service}"), || counted(service, name, label)).await;
+        for (name, pushed) in sink.metrics(service) {
+            let declared = statusctl::measured::all()
+                .into_iter()
+                .find(|measured| measured.metric.name == name)
+                .unwrap_or_else(|| panic!("{name} of {service} is in no table"));
+            assert!(
+                declared.services == "all" || declared.services.split(", ").any(|of| of == service),
+                "{name} is of {}, and not of {service}",
+                declared.services
+            );
+            assert_eq!(pushed.unit, declared.metric.unit, "{name}");
+            assert_eq!(pushed.kind, declared.metric.kind.as_str(), "{name}");
+        }
+    }
 }
 
 /// Asks a service that is ready, and may not listen yet.

@@ -1,6 +1,6 @@
-//! What takes spans as a collector does: real OTLP over HTTP.
+//! What takes spans and metrics as a collector does: real OTLP over HTTP.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -9,9 +9,12 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode as SpanStatus;
 use prost::Message as _;
@@ -27,9 +30,26 @@ const NUMBERS: [&str; 5] = [
     "deliver.readers",
 ];
 
-/// All spans that were exported to it.
+/// All that was exported to it.
 #[derive(Clone, Default)]
-pub(crate) struct Sink(Arc<Mutex<Vec<Span>>>);
+pub(crate) struct Sink(Arc<Mutex<Exported>>);
+
+#[derive(Default)]
+struct Exported {
+    spans: Vec<Span>,
+    /// The newest of each service and name.
+    metrics: BTreeMap<(String, String), Pushed>,
+}
+
+/// A metric as it was last pushed.
+#[derive(Clone, Debug)]
+pub(crate) struct Pushed {
+    pub(crate) unit: String,
+    /// As `instruments::Kind` says it.
+    pub(crate) kind: &'static str,
+    /// By its labels: the number, or how many were measured.
+    pub(crate) points: BTreeMap<BTreeSet<(String, String)>, f64>,
+}
 
 /// A span as it was exported.
 #[derive(Clone, Debug)]
@@ -55,13 +75,22 @@ impl Sink {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let router = Router::new()
             .route("/v1/traces", post(take))
+            .route("/v1/metrics", post(take_metrics))
             .with_state(sink.clone());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         (sink, url)
     }
 
     pub(crate) fn all(&self) -> Vec<Span> {
-        self.0.lock().unwrap().clone()
+        self.0.lock().unwrap().spans.clone()
+    }
+
+    /// All metrics that a service has pushed, by name.
+    pub(crate) fn metrics(&self, service: &str) -> BTreeMap<String, Pushed> {
+        let all = &self.0.lock().unwrap().metrics;
+        let of = all.iter().filter(|((of, _), _)| of == service);
+        of.map(|((_, name), pushed)| (name.clone(), pushed.clone()))
+            .collect()
     }
 
     /// The span of that id, once it has come.
@@ -142,7 +171,66 @@ async fn take(State(sink): State<Sink>, headers: HeaderMap, body: Bytes) -> Stat
             });
         }
     }
-    sink.0.lock().unwrap().extend(spans);
+    sink.0.lock().unwrap().spans.extend(spans);
+    StatusCode::OK
+}
+
+async fn take_metrics(State(sink): State<Sink>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    assert_eq!(headers["content-type"], "application/x-protobuf");
+    let request = ExportMetricsServiceRequest::decode(body).unwrap();
+    let mut exported = sink.0.lock().unwrap();
+    for of_resource in request.resource_metrics {
+        let resource = attributes(&of_resource.resource.unwrap().attributes);
+        assert!(resource.contains_key("service.instance.id"), "{resource:?}");
+        let metrics = of_resource
+            .scope_metrics
+            .into_iter()
+            .flat_map(|scope| scope.metrics);
+        for metric in metrics {
+            let number = |value: Option<number_data_point::Value>| match value.unwrap() {
+                number_data_point::Value::AsInt(number) => number as f64,
+                number_data_point::Value::AsDouble(number) => number,
+            };
+            let labels = |list: &[KeyValue]| attributes(list).into_iter().collect();
+            let (kind, points) = match metric.data.unwrap() {
+                Data::Sum(sum) => (
+                    if sum.is_monotonic {
+                        "counter"
+                    } else {
+                        "up-down counter"
+                    },
+                    sum.data_points
+                        .into_iter()
+                        .map(|point| (labels(&point.attributes), number(point.value)))
+                        .collect(),
+                ),
+                Data::Gauge(gauge) => (
+                    "gauge",
+                    gauge
+                        .data_points
+                        .into_iter()
+                        .map(|point| (labels(&point.attributes), number(point.value)))
+                        .collect(),
+                ),
+                Data::Histogram(histogram) => (
+                    "histogram",
+                    histogram
+                        .data_points
+                        .into_iter()
+                        .map(|point| (labels(&point.attributes), point.count as f64))
+                        .collect(),
+                ),
+                other => panic!("{}: {other:?}", metric.name),
+            };
+            let pushed = Pushed {
+                unit: metric.unit,
+                kind,
+                points,
+            };
+            let name = (resource["service.name"].clone(), metric.name);
+            exported.metrics.insert(name, pushed);
+        }
+    }
     StatusCode::OK
 }
 

@@ -190,6 +190,7 @@ impl Process {
             .args(more)
             .env("OTEL_EXPORTER_OTLP_ENDPOINT", otlp)
             .env("OTEL_BSP_SCHEDULE_DELAY", "50")
+            .env("OTEL_METRIC_EXPORT_INTERVAL", "200")
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stderr(lines.reopen().unwrap())
