@@ -52,7 +52,7 @@ runbook! {
     MIGRATIONS_CHANGED = "migrations-changed",
         "run the binaries that the schema was made with; a migration that was run is never edited";
     MIGRATION_UNFINISHED = "migration-unfinished",
-        "look at the log of the migration that failed, correct its cause, and run `status-mapper --migrate` again";
+        "look at the log of the migration that failed, correct its cause, and run `statusctl migrate` again";
     OUTBOX_BEHIND = "outbox-behind",
         "start status-mapper, whose relay publishes what is left over; it needs NATS";
     COMMANDS_WAITING = "commands-waiting",
