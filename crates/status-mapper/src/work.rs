@@ -1,14 +1,20 @@
 //! What this service consists of, and in which order it comes up.
 //!
 //! ```text
-//!  database usable ──► duty · sweep · relay · census · retention ───┐
-//!        │                                                          ├─► until shutdown
-//!        └── and the streams ensured ──► ingest · outcomes ─────────┤
-//!                                        intents · mirror · rebuild ┘
+//!  database usable ──► duty · relay · census · retention ──────────────────────┐
+//!        └── and the streams ensured ──► rebuild ─────────────────────────────┤
+//!                                           │ compared once, or 30 s          ├─► until shutdown
+//!                                           └─► sweep · ingest · outcomes ────┤
+//!                                               intents · mirror              ┘
 //!  first connection to NATS ──► streams
 //! ```
+//!
+//! Nothing changes a row before rows and status stream were compared: a database that was put back from a backup is behind
+//! what subscribers know, and would give versions a second time that they would not take. Without NATS there is nothing to
+//! compare with; then rows age all the same, after a while.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bus::Line;
 use service::{Readiness, Tasks};
@@ -23,6 +29,30 @@ use crate::metrics::Metrics;
 use crate::mirror::{self, Agents};
 use crate::pace::{Backoff, Throttle};
 use crate::{census, health, ingest, intents, outcomes, rebuild, relay, retention, sweep};
+
+/// Longest time that changes of rows wait for the comparison. Knowledge ages by minutes.
+const COMPARED_WITHIN: Duration = Duration::from_secs(30);
+
+/// Says that rows and status stream were compared once.
+#[derive(Debug, Clone)]
+struct Compared {
+    by: tokio::time::Instant,
+    once: watch::Receiver<bool>,
+    shutdown: CancellationToken,
+}
+
+impl Compared {
+    /// Runs what changes rows, after the comparison.
+    async fn then(mut self, run: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+        tokio::select! {
+            biased;
+            () = self.shutdown.cancelled() => return Ok(()),
+            // An error: nobody compares any more, because the service stops.
+            _ = tokio::time::timeout_at(self.by, self.once.wait_for(|once| *once)) => {}
+        }
+        run.await
+    }
+}
 
 /// Waits for what the work needs, then does it until shutdown.
 ///
@@ -53,6 +83,12 @@ pub(crate) async fn run(
     let (late_sender, late) = watch::channel(false);
     let (blind_sender, blind) = watch::channel(false);
     let soon = Arc::new(Notify::new());
+    let (once, is_once) = watch::channel(false);
+    let compared = Compared {
+        by: tokio::time::Instant::now() + COMPARED_WITHIN,
+        once: is_once,
+        shutdown: shutdown.clone(),
+    };
     let mut tasks = Tasks::default();
     tasks.spawn(
         "duty",
@@ -60,7 +96,7 @@ pub(crate) async fn run(
     );
     tasks.spawn(
         "sweep",
-        sweep::run(
+        compared.clone().then(sweep::run(
             announcer.clone(),
             thresholds,
             ages,
@@ -71,7 +107,7 @@ pub(crate) async fn run(
                 blind: blind_sender,
             },
             shutdown.clone(),
-        ),
+        )),
     );
     tasks.spawn(
         "relay",
@@ -119,36 +155,38 @@ pub(crate) async fn run(
             let mut tasks = Tasks::default();
             tasks.spawn(
                 "ingest",
-                ingest::run(
+                compared.clone().then(ingest::run(
                     announcer.clone(),
                     thresholds,
                     pace.clone(),
                     late,
                     shutdown.clone(),
-                ),
+                )),
             );
             tasks.spawn(
                 "outcomes",
-                outcomes::run(announcer.clone(), thresholds, shutdown.clone()),
+                compared
+                    .clone()
+                    .then(outcomes::run(announcer.clone(), thresholds, shutdown.clone())),
             );
             tasks.spawn(
                 "intents",
-                intents::run(
+                compared.clone().then(intents::run(
                     announcer.clone(),
                     thresholds,
                     duty.clone(),
                     blind,
                     Arc::clone(&soon),
                     shutdown.clone(),
-                ),
+                )),
             );
             tasks.spawn(
                 "rebuild",
-                rebuild::run(announcer.clone(), pace, duty.clone(), shutdown.clone()),
+                rebuild::run(announcer.clone(), pace, duty.clone(), once, shutdown.clone()),
             );
             tasks.spawn(
                 "mirror",
-                mirror::run(
+                compared.then(mirror::run(
                     announcer,
                     agents,
                     mirror.mirror_every,
@@ -156,7 +194,7 @@ pub(crate) async fn run(
                     duty,
                     soon,
                     shutdown.clone(),
-                ),
+                )),
             );
             tasks.run(shutdown).await
         }

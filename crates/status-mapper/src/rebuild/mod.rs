@@ -41,11 +41,12 @@ const PAGE: u32 = 1_000;
 /// Toolboxes whose rows are locked at once.
 const AT_ONCE: usize = 32;
 
-/// Looks after the status stream until shutdown.
+/// Looks after the status stream until shutdown; `once`: it was compared with the rows.
 pub(crate) async fn run(
     announcer: Announcer,
     pace: Pace,
     duty: watch::Receiver<Duty>,
+    once: watch::Sender<bool>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let Some(bus) = announcer.line.clone().first(&shutdown).await else {
@@ -68,6 +69,9 @@ pub(crate) async fn run(
             Due::Glance => rebuild.glance(&mut watched).await,
             Due::Everything => rebuild.everything(&mut watched).await,
         };
+        if outcome.is_ok() && !watched.owed {
+            once.send_if_modified(|once| !std::mem::replace(once, true));
+        }
         if let Err(error) = outcome
             && let Some(held_back) = throttle.pass()
         {

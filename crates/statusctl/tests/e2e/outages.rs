@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use dtma_sim::Misbehaviour;
+use dtma_sim::{DialectMix, Misbehaviour};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -198,6 +198,73 @@ async fn every_stream_and_bucket_deleted() {
         world
             .events
             .wait_for(instance.id, "stopped", |event| event["state"] == "stopped")
+            .await;
+    }
+    world.stop().await;
+}
+
+/// A backup is put back while subscribers know what came after it, and meanwhile other things have happened.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_backup_put_back() {
+    let mut world = World::start(Setup {
+        containers: 3,
+        // Its polls tell exit codes.
+        dialect: DialectMix::OpenC,
+        ..Setup::default()
+    })
+    .await;
+    world.all_running().await;
+    let toolbox = world.sim.toolbox(0);
+    let [crashed, passed, kept] = &toolbox.instances[..] else {
+        unreachable!("as set up")
+    };
+    world.stop_mappers().await;
+    world.back_up().await;
+    world.add_mapper().await;
+
+    // What the backup does not have.
+    for server in [crashed, passed] {
+        world.sim.stop_container(toolbox.id, &server.name).unwrap();
+        let stopped = |event: &Value| event["state"] == "stopped";
+        world.events.wait_for(server.id, "stopped", stopped).await;
+    }
+    world.stop_mappers().await;
+    for server in [crashed, passed] {
+        world.sim.start_container(toolbox.id, &server.name).unwrap();
+    }
+    world
+        .sim
+        .crash_container(toolbox.id, &crashed.name, 3, false)
+        .unwrap();
+    // The crash is reported before anybody reads on: what is folded first is folded into rows that are behind.
+    let reported = async || {
+        let state = world.bus.stream_state(&wire::streams::DTMA_RAW).await;
+        state.unwrap().last_sequence
+    };
+    let before = reported().await;
+    world
+        .until("it is reported", async || reported().await > before + 1)
+        .await;
+    world.restore().await;
+    world.add_mapper().await;
+
+    let right = |id: Uuid, state: &str, error: Value| {
+        let held = world.events.held(id);
+        held["state"] == state && held["lastError"]["code"] == error
+    };
+    world
+        .until("subscribers hold what is true", async || {
+            right(crashed.id, "stopped", json!("exit_code"))
+                && right(passed.id, "running", Value::Null)
+                && right(kept.id, "running", Value::Null)
+        })
+        .await;
+    for server in [crashed, passed, kept] {
+        world
+            .until("the row is what subscribers hold", async || {
+                let (row, held) = (world.row(server.id).await, world.events.held(server.id));
+                row["status_version"] == held["version"] && row["mcp_state"] == held["state"]
+            })
             .await;
     }
     world.stop().await;

@@ -100,8 +100,10 @@ pub(crate) struct World {
     pollers: Vec<Hosted>,
     apis: Vec<Hosted>,
     sealing_key: SecretString,
+    mapper_url: SecretString,
+    mapper_options: Vec<&'static str>,
     stop_following: CancellationToken,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 struct Hosted {
@@ -193,8 +195,10 @@ impl World {
             pollers,
             apis,
             sealing_key,
+            mapper_url: url_of("status_sync_mapper"),
+            mapper_options: setup.mapper,
             stop_following,
-            _dir: dir,
+            dir,
         }
     }
 
@@ -282,6 +286,33 @@ impl World {
         assert!(killed.task.await.unwrap_err().is_cancelled());
     }
 
+    /// Starts a mapper like those that the world began with.
+    pub(crate) async fn add_mapper(&mut self) {
+        let config = mapper(
+            &login(&self.nats, "status-mapper"),
+            &self.mapper_url,
+            &self.sealing_key,
+            &self.mapper_options,
+        );
+        self.mappers
+            .push(host(|lifecycle| status_mapper::run(config, lifecycle)).await);
+    }
+
+    /// Keeps what the database is now. The server stops for it.
+    pub(crate) async fn back_up(&mut self) {
+        self.postgres.stop().await.unwrap();
+        copy(self.postgres.cluster(), &self.dir.path().join("backup"));
+        self.postgres.restart().await.unwrap();
+    }
+
+    /// Puts back what was kept.
+    pub(crate) async fn restore(&mut self) {
+        self.postgres.stop().await.unwrap();
+        std::fs::remove_dir_all(self.postgres.cluster()).unwrap();
+        copy(&self.dir.path().join("backup"), self.postgres.cluster());
+        self.postgres.restart().await.unwrap();
+    }
+
     /// Ends all mappers in order.
     pub(crate) async fn stop_mappers(&mut self) {
         for hosted in self.mappers.drain(..) {
@@ -298,6 +329,20 @@ impl World {
         self.stop_following.cancel();
         self.pool.close().await;
     }
+}
+
+/// Copies a folder with its owners, who may be others than we.
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    let status = std::process::Command::new("cp")
+        .arg("-a")
+        .args([from, to])
+        .status();
+    assert!(
+        status.unwrap().success(),
+        "{} to {}",
+        from.display(),
+        to.display()
+    );
 }
 
 impl Hosted {
@@ -516,6 +561,17 @@ impl Events {
                 }
             })
             .collect()
+    }
+
+    /// What a subscriber holds of a server, who takes nothing that is not newer than what he has.
+    pub(crate) fn held(&self, id: Uuid) -> Value {
+        let mut held = Value::Null;
+        for event in self.of(id) {
+            if event.body["version"].as_u64() > held["version"].as_u64() {
+                held = event.body;
+            }
+        }
+        held
     }
 
     /// Waits until the *newest* event of a server or toolbox is as wanted, and returns it.
