@@ -60,7 +60,7 @@ async fn once(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Command(CommandCommands::Show { id, wait }) => act::show(context, id, wait).await?,
         Command::Board(options) => board::run(context, &options).await?,
         Command::Token(options) => token::run(context, &options).await?,
-        Command::Log(options) => log::run(context, &options).await?,
+        Command::Log(options) => return log::run(context, &options).await,
         Command::Profile(what) => profiles::run(context, &what).await?,
         Command::Migrate(options) => migrate::run(context, &options).await?,
         Command::Doctor(options) => return doctor::run(context, &options).await,

@@ -6,8 +6,8 @@ use bus::BusError;
 use clap::ValueEnum as _;
 use wire::LogChange;
 
-use crate::ctl::Context;
-use crate::exit::Failure;
+use crate::ctl::{Context, Failures};
+use crate::exit::{Exit, Failure};
 
 /// How long a service may take to answer.
 const WAIT: Duration = Duration::from_secs(5);
@@ -40,11 +40,12 @@ pub enum Service {
     All,
 }
 
-/// Has it done.
+/// Has it done, by all that are meant, and says so.
 ///
 /// # Errors
-/// When NATS is not known or does not answer, when none of a service listens, or when it says what is wrong.
-pub async fn run(context: &Context, options: &Options) -> Result<(), Failure> {
+/// When NATS is not known or does not answer. The last failure otherwise, of a service of which none listens, or that says
+/// what is wrong; those before it were told.
+pub async fn run(context: &Context, options: &Options) -> Result<Exit, Failure> {
     let installation = context.installation()?;
     let Some(nats) = &installation.nats else {
         return Err(Failure::usage("the address of NATS is not known: set NATS_URL"));
@@ -57,19 +58,51 @@ pub async fn run(context: &Context, options: &Options) -> Result<(), Failure> {
     let all = Service::value_variants()
         .iter()
         .filter(|one| **one != Service::All);
+    let mut failures = Failures::default();
     for service in all.filter(|one| matches!(options.service, Service::All) || options.service == **one) {
         let Some(name) = service.to_possible_value() else {
             continue;
         };
         let name = name.get_name();
         match bus.change_log(name, &change, WAIT).await {
-            Ok(Ok(())) => {}
-            Ok(Err(problem)) => return Err(Failure::usage(format!("{name}: {problem}"))),
+            Ok(Ok(())) => context.note(&done(name, &change)),
+            Ok(Err(problem)) => failures.add(context, Failure::usage(format!("{name}: {problem}"))),
             Err(BusError::NoResponder { .. }) => {
-                return Err(Failure::unreachable(format!("{name}: none listens")));
+                failures.add(context, Failure::unreachable(format!("{name}: none listens")));
             }
-            Err(error) => return Err(Failure::unreachable(format!("{name}: {error}"))),
+            Err(error) => failures.add(context, Failure::unreachable(format!("{name}: {error}"))),
         }
     }
-    Ok(())
+    failures.end()
+}
+
+fn done(name: &str, change: &LogChange) -> String {
+    match &change.directives {
+        None => format!("{name} logs what it was started with"),
+        Some(directives) => {
+            let lasting = crate::show::when::span(change.seconds.into());
+            format!("{name} logs {directives} for {lasting}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_done_is_said() {
+        let change = |directives: Option<&str>, seconds| LogChange {
+            directives: directives.map(str::to_owned),
+            seconds,
+        };
+        assert_eq!(
+            done("notifier", &change(Some("info,bus=debug"), 600)),
+            "notifier logs info,bus=debug for 10m"
+        );
+        assert_eq!(
+            done("status-api", &change(None, 600)),
+            "status-api logs what it was started with"
+        );
+    }
 }
