@@ -30,13 +30,12 @@ use crate::mirror::{self, Agents};
 use crate::pace::{Backoff, Throttle};
 use crate::{census, health, ingest, intents, outcomes, rebuild, relay, retention, sweep};
 
-/// Longest time that changes of rows wait for the comparison. Knowledge ages by minutes.
+/// Longest time that what changes rows waits for the comparison, once it could begin. Knowledge ages by minutes.
 const COMPARED_WITHIN: Duration = Duration::from_secs(30);
 
 /// Says that rows and status stream were compared once.
 #[derive(Debug, Clone)]
 struct Compared {
-    by: tokio::time::Instant,
     once: watch::Receiver<bool>,
     shutdown: CancellationToken,
 }
@@ -48,7 +47,7 @@ impl Compared {
             biased;
             () = self.shutdown.cancelled() => return Ok(()),
             // An error: nobody compares any more, because the service stops.
-            _ = tokio::time::timeout_at(self.by, self.once.wait_for(|once| *once)) => {}
+            _ = tokio::time::timeout(COMPARED_WITHIN, self.once.wait_for(|once| *once)) => {}
         }
         run.await
     }
@@ -85,7 +84,6 @@ pub(crate) async fn run(
     let soon = Arc::new(Notify::new());
     let (once, is_once) = watch::channel(false);
     let compared = Compared {
-        by: tokio::time::Instant::now() + COMPARED_WITHIN,
         once: is_once,
         shutdown: shutdown.clone(),
     };
