@@ -21,8 +21,9 @@ use prost::Message as _;
 
 use crate::PATIENCE;
 
-/// Attributes that the conventions have as numbers.
-const NUMBERS: [&str; 5] = [
+/// Attributes that the conventions, and the collector's sampling, have as numbers.
+const NUMBERS: [&str; 6] = [
+    "sampling.priority",
     "http.response.status_code",
     "messaging.batch.message_count",
     "server.port",
