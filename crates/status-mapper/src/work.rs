@@ -1,11 +1,12 @@
 //! What this service consists of, and in which order it comes up.
 //!
 //! ```text
-//!  database usable ──► duty · relay · census · retention ──────────────────────┐
-//!        └── and the streams ensured ──► rebuild ─────────────────────────────┤
-//!                                           │ compared once, or 30 s          ├─► until shutdown
-//!                                           └─► sweep · ingest · outcomes ────┤
-//!                                               intents · mirror              ┘
+//!  database usable ──► duty · relay · census · retention ────────────────────┐
+//!        │                                                                   ├─► until shutdown
+//!        └── and the streams ensured ──► rebuild ────────────────────────────┤
+//!                                           │ compared once, or 30 s         │
+//!                                           └─► sweep · ingest · outcomes ───┤
+//!                                               intents · mirror ────────────┘
 //!  first connection to NATS ──► streams
 //! ```
 //!

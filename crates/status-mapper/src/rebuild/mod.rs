@@ -70,7 +70,7 @@ pub(crate) async fn run(
             Due::Everything => rebuild.everything(&mut watched).await,
         };
         if outcome.is_ok() && !watched.owed {
-            once.send_if_modified(|once| !std::mem::replace(once, true));
+            once.send_replace(true);
         }
         if let Err(error) = outcome
             && let Some(held_back) = throttle.pass()
